@@ -1,4 +1,5 @@
-//! The processes that may send from a ledger and still live. Each keeps a file beside the ledger locked while it lives.
+//! Finds the processes that may send from a ledger and are still alive. Each such process keeps a file of its own
+//! locked beside the ledger while it lives.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,13 +11,13 @@ use super::disk::{private, unlockable, unusable};
 use crate::Error;
 use crate::text::{folder_of, random};
 
-/// The processes that send from a ledger, or have sent.
+/// The processes that may send from a ledger, or could do so before.
 #[derive(Debug)]
 pub(super) struct Processes {
     ledger: Arc<Path>,
-    /// The file of this process, once it may send.
+    /// The file of this process, as soon as the process may send.
     own: Option<OwnFile>,
-    /// The answers to earlier questions: true for a process that was alive.
+    /// The results of earlier checks: true for a process that was alive.
     known: HashMap<Box<str>, bool>,
 }
 
@@ -37,7 +38,7 @@ impl Processes {
         }
     }
 
-    /// Returns the id of this process, whose file others can see from here on.
+    /// Returns the id of this process. From here on other processes see its locked file.
     pub(super) fn own_id(&mut self) -> Result<String, Error> {
         if let Some(own) = &self.own {
             return Ok(own.id.clone());
@@ -65,13 +66,14 @@ impl Processes {
         if self.own.as_ref().is_some_and(|own| own.id == id) {
             return true;
         }
-        // A process that has ended does not come back.
+        // A process that has ended stays ended, since its id is random.
         if self.known.get(id) == Some(&false) {
             return false;
         }
         let is_alive = match File::open(path_of(&self.ledger, id)) {
             Ok(file) => file.try_lock_shared().is_err(),
-            // Any other error says nothing of the process. A live one must not be settled while it sends.
+            // Any other error does not show that the process has ended. The call of a live process must not be settled
+            // while it is being sent.
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
         self.known.insert(id.into(), is_alive);

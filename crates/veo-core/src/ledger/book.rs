@@ -1,4 +1,4 @@
-//! All entries of a ledger in short, and what they mean for the next paid call.
+//! Summaries of all entries of a ledger, by which the ledger decides about the next paid call.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,7 +13,8 @@ use super::rules::{SentTimes, Spending, not_before, pause_after, price_kind, set
 use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, positive_price};
 use crate::{JobRef, Offer};
 
-/// An event in short, with all that decisions need. It starts the line, so that the rest need not be read.
+/// A summary of an event, with all that decisions need. The summary starts the line, so that the rest of the line need
+/// not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct EventSummary<'a> {
@@ -34,10 +35,10 @@ pub(super) struct EventSummary<'a> {
     pub(super) marker: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) account: Option<Text<'a>>,
-    /// The address at which the provider was reached, if that is not its own.
+    /// The address at which the provider was reached, if it is not the provider's usual address.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) base_url: Option<Text<'a>>,
-    /// The kind of call, which has one price: account, model, operation, mode, size and seconds.
+    /// The kind of the call: account, model, operation, mode, size and seconds. All calls of one kind have one price.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) kind: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -49,7 +50,7 @@ pub(super) struct EventSummary<'a> {
     /// True if the event can be the first of its key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) first: bool,
-    /// True if the line has links that are needed only to send it.
+    /// True if the line has links that are needed only to send the request.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) links: bool,
     /// The process that sends the call.
@@ -63,7 +64,7 @@ pub(super) struct EventSummary<'a> {
     pub(super) fall: Option<f64>,
 }
 
-/// A text that is borrowed from a line where it can be.
+/// A text, borrowed from a line if possible.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -81,7 +82,7 @@ impl Deref for Text<'_> {
     }
 }
 
-/// An entry in short.
+/// A summary of an entry.
 #[derive(Debug)]
 pub(super) struct EntrySummary {
     pub(super) key: Arc<str>,
@@ -91,7 +92,7 @@ pub(super) struct EntrySummary {
     pub(super) job: Option<Arc<str>>,
     pub(super) target: Option<Arc<str>>,
     pub(super) owner: Option<Box<str>>,
-    /// The offset and the length of its first line. After a compaction there is no other line.
+    /// The offset and the length of its first line. After a rewrite of the file there is no other line.
     pub(super) first_line: (u64, u32),
     pub(super) more_lines: Vec<(u64, u32)>,
     address: Option<u32>,
@@ -99,18 +100,18 @@ pub(super) struct EntrySummary {
     budget: Option<u32>,
     reserved: Option<f64>,
     credits: Option<f64>,
-    /// The credits that are counted for it in the sum of its budget.
+    /// The credits of this entry in the sum of its budget.
     counted: f64,
-    /// True if a line of it has links that are needed only to send it.
+    /// True if a line of the entry has links that are needed only to send the request.
     links: bool,
 }
 
-/// All entries in short.
+/// The summaries of all entries.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) rows: Vec<EntrySummary>,
     by_key: HashMap<Arc<str>, u32>,
-    /// The latest entry of each job. A job with a size, unless it is an upgrade, is found without the size too.
+    /// The latest entry of each job. A job with a size is also found without the size, unless the entry is an upgrade.
     by_job: HashMap<Arc<str>, u32>,
     by_target: HashMap<Arc<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
@@ -121,7 +122,7 @@ pub(super) struct Book {
     prices: HashMap<u32, f64>,
     budgets: Names,
     spent: HashMap<u32, Spent>,
-    /// The number of entries on their way, also of those whose process has ended.
+    /// The number of entries on their way, including those whose process has ended.
     pub(super) on_their_way: usize,
 }
 
@@ -213,7 +214,7 @@ impl<'a> EventSummary<'a> {
         short
     }
 
-    /// Takes over the account of an attempt, with its address, marker and budget.
+    /// Copies the account of an attempt, with its address, marker and budget.
     fn take(&mut self, attempt: &'a Attempt) {
         self.marker = text(&attempt.marker);
         self.account = Some(attempt.sent.account.as_str().into());
@@ -232,13 +233,14 @@ impl Book {
         self.row(*self.by_marker.get(marker)?)
     }
 
-    /// Returns the open entry that is to be saved in a place.
+    /// Returns the open entry with a target.
     pub(super) fn by_target(&self, target: &str) -> Option<&EntrySummary> {
         self.row(*self.by_target.get(target)?)
             .filter(|row| row.state.is_open())
     }
 
-    /// Returns the latest entry with a job. Without a size, the video comes before its upgrades.
+    /// Returns the latest entry with a job. For a job without a size, returns the entry of the video and not that of an
+    /// upgrade.
     pub(super) fn by_job(&self, job: &JobRef) -> Option<&EntrySummary> {
         self.row(*self.by_job.get(&*job.to_string())?)
     }
@@ -247,7 +249,7 @@ impl Book {
         self.addresses.names.get(row.address? as usize).cloned()
     }
 
-    /// Returns whether there are links in the file that nothing needs any more.
+    /// Returns whether the file has whole links that no later call needs.
     pub(super) fn has_spent_links(&self) -> bool {
         let is_sent = |row: &EntrySummary| {
             !matches!(
@@ -258,7 +260,7 @@ impl Book {
         self.rows.iter().any(|row| row.links && is_sent(row))
     }
 
-    /// Returns by how much the balance has fallen while each budget was in use.
+    /// Returns for each budget by how much the balance has fallen while the budget was in use.
     pub(super) fn falls(&self) -> Vec<(String, f64)> {
         let names = self.budgets.numbers.iter();
         let fall = |number| {
@@ -276,7 +278,7 @@ impl Book {
         self.rows.get(number as usize)
     }
 
-    /// Applies an event. Returns whether there was an earlier line that it can follow.
+    /// Applies an event. Returns false if the key needs an earlier line and has none.
     pub(super) fn apply(&mut self, short: &EventSummary, line: (u64, u32)) -> bool {
         if let Some(fall) = short.fall {
             let budget = self.budgets.number(&short.key);
@@ -303,7 +305,7 @@ impl Book {
         follows
     }
 
-    /// Returns the number of the entry of a line, and whether there was an earlier line that it can follow.
+    /// Returns the number of the entry of a line, and false if the key needs an earlier line and has none.
     fn line_of(&mut self, short: &EventSummary, line: (u64, u32)) -> (u32, bool) {
         if let Some(number) = self.by_key.get(&*short.key) {
             if let Some(row) = self.rows.get_mut(*number as usize) {
@@ -311,7 +313,7 @@ impl Book {
             }
             return (*number, true);
         }
-        // The first line can be damaged. The job of a later one is paid for, so it is kept.
+        // The first line of the key can be damaged. The job in a later line is paid for, so its entry is kept.
         let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let row = EntrySummary::new(short, line);
         self.by_key.insert(row.key.clone(), number);
@@ -329,7 +331,7 @@ impl Book {
         row.owner = short.owner.as_deref().map(Into::into);
     }
 
-    /// Applies what a line says of prices and budgets.
+    /// Applies the prices and the budget of a line.
     fn take_money(&mut self, number: u32, short: &EventSummary) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
@@ -353,7 +355,7 @@ impl Book {
         }
     }
 
-    /// Applies the names by which an entry is found.
+    /// Applies the job, the target and the marker of a line, by which an entry is found.
     fn take_names(&mut self, number: u32, short: &EventSummary) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
@@ -382,7 +384,7 @@ impl Book {
         }
     }
 
-    /// Returns what has to be set aside for a paid call, or the answer if the call may not be made now.
+    /// Returns the amount to set aside for a paid call, or the answer if the call must not be made now.
     pub(super) fn admit(
         &mut self,
         begin: &Begin,
@@ -453,13 +455,14 @@ impl Book {
         (spent.known_costs + unpriced.sum::<f64>()).max(spent.falls)
     }
 
-    /// Updates the sum of the budget of an entry.
+    /// Updates the sum of the entry's budget.
     fn count(&mut self, number: u32) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
         };
         let Some(budget) = row.budget else { return };
         let spent = self.spent.entry(budget).or_default();
+        // Every attempt of a rejected or wanted entry was rejected, so nothing was charged.
         let costs_nothing = matches!(row.state, EntryState::Rejected | EntryState::Wanted);
         let cost = row.credits.filter(|_| !costs_nothing).unwrap_or_default();
         spent.known_costs += cost - row.counted;
@@ -506,7 +509,7 @@ impl Names {
         number
     }
 
-    /// Returns whether a name begins with this word.
+    /// Returns whether the first word of a name is this word.
     fn is_of(&self, number: u32, first: &str) -> bool {
         self.names
             .get(number as usize)
@@ -514,7 +517,7 @@ impl Names {
     }
 }
 
-/// Returns the line of a job without its size: the first two of its parts.
+/// Returns the text of a job without its size: the first two parts, such as `kie:TASK`.
 fn without_size(job: &str) -> &str {
     let mut colons = job.match_indices(':');
     match colons.nth(1) {

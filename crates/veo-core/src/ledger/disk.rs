@@ -40,7 +40,7 @@ pub(super) fn private(options: &mut OpenOptions) {
     let _ = options;
 }
 
-/// Returns whether a path leads to a file.
+/// Returns whether a path still leads to this open file.
 pub(super) fn is_in_place(path: &Path, file: &File) -> bool {
     #[cfg(unix)]
     {

@@ -20,24 +20,25 @@ use crate::{
 pub enum Wish {
     /// A new video.
     Request {
-        /// The request as the caller made it. Its links have lost their queries unless it is still to be sent.
+        /// The request as the caller made it. Its links have their queries only while it may still be sent.
         request: Box<VideoRequest>,
-        /// The SHA-256 of each image and link, in the order of the request. It is none for a file that cannot be read.
+        /// The SHA-256 of each image and link, in the order of the request; none for a file that cannot be read.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         contents: Vec<Option<String>>,
-        /// True if something was taken out of the request, so that it cannot be sent from here.
+        /// True if secrets of links or bytes of images were removed, so that the request cannot be sent from the
+        /// ledger.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         redacted: bool,
     },
-    /// A finished video that is to be made larger.
+    /// An upgrade: a finished video is to be made larger.
     Upgrade {
-        /// The job of the smaller video, with the size to make.
+        /// The job of the smaller video, with the size of the larger one (`kie:TASK:4k`).
         job: JobRef,
-        /// The request of the smaller video, if this ledger knows it.
+        /// The request of the smaller video, if this ledger has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<Box<VideoRequest>>,
     },
-    /// A wish that is not known any more, since its line is damaged.
+    /// A wish that is lost, since its line is damaged.
     Lost,
 }
 
@@ -46,41 +47,42 @@ pub enum Wish {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EntryState {
-    /// The wish is stored. No call was made, or all were rejected.
+    /// The wish is stored, and nothing is being sent. No call was made under the key, or all were rejected.
     Wanted,
     /// A live process is sending the call.
     OnItsWay,
-    /// The provider has taken the request, and it is paid for.
+    /// The provider has accepted the call; there is a job, which is paid for.
     Accepted,
-    /// No provider has taken the request, and nothing was charged. It may be sent again under its key.
+    /// The call was refused or not sent, and nothing was charged. The wish may be sent again under its key.
     Rejected,
-    /// The request may have been charged. It is not sent again until somebody settles it.
+    /// The call was sent, and no reliable reply came back. It may have been charged. Nothing is sent until the entry is
+    /// [settled](crate::Client::settle).
     Unknown,
-    /// There is a video, which the caller has not saved yet.
+    /// The job has a video, which the caller has not saved yet.
     Finished,
-    /// There will be no video. Another one needs another key.
+    /// The job was accepted and failed, so there will be no video. Another video needs a new key.
     Failed,
     /// The caller has saved the video.
     Done,
 }
 
-/// A key with all that is known of it.
+/// All that a ledger stores for one key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
     /// The caller's name for the wish.
     pub key: String,
-    /// Its state.
+    /// The state of the entry.
     pub state: EntryState,
-    /// The time at which it was first written down; in JSON the seconds since 1970.
+    /// The time at which the entry was first written down; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
     /// The wish.
     pub wish: Wish,
-    /// The place where the caller is to save the video. No two open entries of a ledger have the same.
+    /// The file in which the video is to be saved. No two open entries of a ledger have the same target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The paid calls, in order. All before the last one were rejected.
+    /// The attempts, in order. All attempts before the last one were rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
     /// The error of the job, if it has failed.
@@ -98,28 +100,29 @@ pub struct Entry {
     pub delivered: Option<Delivered>,
 }
 
-/// One paid call.
+/// An offer that was sent, with its outcome.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The call as it was sent. The entry has the request.
+    /// The offer as it was sent, without its request, which is in the entry.
     pub sent: Sent,
-    /// The time at which it was begun; in JSON the seconds since 1970.
+    /// The time at which the attempt began; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
-    /// The number of times that it was sent. It is more than one only for upgrades of kie.ai, whose page asks for that.
+    /// The number of calls. It is more than one only for an upgrade in kie.ai's old form, whose call also asks for the
+    /// progress.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub calls: u32,
-    /// The marker in its callback address.
+    /// The marker in the callback address of the offer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
-    /// The budget that it counts for.
+    /// The name of the budget that pays for the attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
-    /// The credits that were set aside for it while its price was not known.
+    /// The credits that the budget has set aside for the attempt while its price was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<f64>,
-    /// Its price in credits, if that is known.
+    /// The price of the attempt in credits, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<f64>,
     /// The outcome, if it was written down.
@@ -127,18 +130,18 @@ pub struct Attempt {
     pub outcome: Option<Outcome>,
 }
 
-/// A call as it was sent to a provider. Links have lost their queries.
+/// An offer as it was sent to a provider. Its links are stored without their queries.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Sent {
     /// The name of the provider.
     pub provider: String,
-    /// The account at the provider.
+    /// The account: the name of the provider, or a named account (`kie@studio`).
     pub account: String,
-    /// The address at which the provider was reached, if that is not its own.
+    /// The address at which the provider was reached, if it is not the provider's usual address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The form of the provider's API, if it is not the first one.
+    /// The form of the provider's API, if it is not the provider's first form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// The model in the provider's words.
@@ -155,32 +158,33 @@ pub struct Sent {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The provider has taken the request.
+    /// The provider has accepted the call. The job is paid for.
     Accepted {
         /// The job.
         job: JobRef,
-        /// The id of the task that an upgrade has, if it is not that of the smaller video.
+        /// The id of the upgrade's own task, if it differs from the task of the smaller video.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         task: Option<String>,
         /// The time of acceptance; in JSON the seconds since 1970.
         #[serde(with = "unix_seconds")]
         at: SystemTime,
-        /// The refusals of the providers that were asked before.
+        /// The refusals of the providers that were asked before this one.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refusals: Vec<String>,
     },
-    /// The request was not taken, and nothing was charged.
+    /// The call was refused or not sent, and nothing was charged.
     Rejected {
         /// The reason.
         error: Error,
-        /// True if somebody has looked and [settled](crate::Client::settle) it so. That can be taken back.
+        /// True if the caller has [settled](crate::Client::settle) the call as not accepted. This settlement can be
+        /// corrected until something is sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_settled: bool,
-        /// True if it is still wanted. Then it is sent again by itself.
+        /// True if the entry becomes wanted again. Then the client sends the wish again by itself.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_wanted: bool,
     },
-    /// The request may have been charged.
+    /// The call was sent, and no reliable reply came back. It may have been charged.
     Unknown {
         /// The error that left the outcome open.
         error: Error,
@@ -199,20 +203,20 @@ pub struct Delivered {
     /// The resolution in the provider's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<String>,
-    /// Its price in credits, if the provider said so.
+    /// The price of the video in credits, if the provider has reported one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<f64>,
     /// The seeds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<i64>,
-    /// The time at which the provider began, by its own clock.
+    /// The time at which the provider began, by the provider's clock.
     #[serde(
         default,
         with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<SystemTime>,
-    /// The time at which the provider was done, by its own clock.
+    /// The time at which the provider finished, by the provider's clock.
     #[serde(
         default,
         with = "crate::time::optional_unix_seconds",
@@ -225,54 +229,54 @@ pub struct Delivered {
 }
 
 /// An event in the life of an entry. A ledger writes events down in the order in which they happen, and
-/// [`Entry::apply`] makes an entry of them.
+/// [`Entry::apply`] makes the entry from them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// The caller wants it, or wants it again after a rejection.
+    /// The caller has stored the wish, or wants it again after a rejection.
     Wanted {
-        /// The wish, unless it is on record as it is now.
+        /// The wish; none if the ledger already has the same wish.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
-        /// The place where the video is to be saved.
+        /// The file in which the video is to be saved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
     },
-    /// The call is about to be sent.
+    /// The paid call is about to be sent.
     Begun {
-        /// The wish, if it was not written down before.
+        /// The wish; none if it was written down before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
-        /// The place where the video is to be saved.
+        /// The file in which the video is to be saved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
-        /// The paid call.
+        /// The attempt, which has no outcome yet.
         attempt: Box<Attempt>,
     },
-    /// The call of an upgrade is about to be repeated. It is refused with
-    /// [`ErrorKind::OnItsWay`](crate::ErrorKind::OnItsWay) if another process was faster.
+    /// The call of an upgrade is about to be repeated. A ledger refuses this event with
+    /// [`ErrorKind::OnItsWay`](crate::ErrorKind::OnItsWay) if another process repeats the call.
     CalledAgain {
         /// The number of the call, counted from one.
         calls: u32,
     },
     /// The paid call has ended.
     Ended {
-        /// Its outcome.
+        /// The outcome of the call.
         outcome: Outcome,
     },
-    /// The outcome of the paid call was found out. It is refused with
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there is nothing to settle any more, or if
+    /// The caller or a webhook has found the outcome of the paid call. A ledger refuses this event with
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if the entry cannot be settled any more, or if
     /// the job belongs to another entry.
     Settled {
-        /// Its outcome.
+        /// The outcome of the call.
         outcome: Outcome,
-        /// The number of attempts when it was found out.
+        /// The number of attempts that the entry had when the outcome was found.
         attempts: usize,
     },
     /// The job has a video.
     Finished {
-        /// Its price in credits, if the provider said so.
+        /// The price of the video in credits, if the provider has reported one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credits: Option<f64>,
     },
@@ -281,32 +285,34 @@ pub enum Event {
         /// The reason.
         error: Error,
     },
-    /// The fall of the balance has shown what the call cost.
+    /// The fall of the balance has shown the cost of the call.
     Cost {
         /// The cost in the account's credits.
         credits: f64,
     },
     /// The caller has saved the video.
     Done {
-        /// The saved file, and what is known of the video.
+        /// The saved file, and the facts that the provider has reported about the video.
         delivered: Box<Delivered>,
     },
-    /// All events of the entry so far, in one.
+    /// The whole entry, in the place of all its earlier events.
     Entry {
         /// The entry.
         entry: Box<Entry>,
     },
-    /// The balance of an account has fallen while a budget was in use. It belongs to no entry; its key is the budget.
+    /// The balance of an account has fallen while a budget was in use. The event belongs to no entry; its key is the
+    /// name of the budget.
     Fall {
         /// The fall in the account's credits.
         credits: f64,
     },
-    /// The line of an entry was torn off. Its call may have been sent.
+    /// The last line of the file was torn off. The call of that line may have been sent.
     Torn,
 }
 
 impl Event {
-    /// Returns whether the event is too late in this state. A ledger drops it, since facts are not taken back.
+    /// Returns whether the event comes too late in this state of the entry. A ledger drops a late event, since a later
+    /// fact is already written down.
     pub fn is_late(&self, state: EntryState) -> bool {
         let is_over = matches!(
             state,
@@ -316,7 +322,7 @@ impl Event {
             Self::Ended {
                 outcome: Outcome::Accepted { task: Some(_), .. },
             } => is_over,
-            // A late rejection must not reopen a paid entry, which would then be sent again.
+            // A late rejection must not make a paid entry rejected, since a rejected entry is sent again.
             Self::Ended { .. } => is_over || state == EntryState::Accepted,
             Self::Finished { .. } => state != EntryState::Accepted,
             Self::Failed { .. } => !matches!(state, EntryState::Accepted | EntryState::Finished),
@@ -324,7 +330,7 @@ impl Event {
         }
     }
 
-    /// Returns the job that a settlement names, which may belong to another entry.
+    /// Returns the job of a settlement. A ledger has to check that the job belongs to no other entry.
     pub fn settled_as(&self) -> Option<&JobRef> {
         match self {
             Self::Settled {
@@ -337,7 +343,7 @@ impl Event {
 }
 
 impl Wish {
-    /// Makes the wish for a new video. It reads the images of this machine, so that it knows their content again.
+    /// Makes the wish for a new video. It reads the local images, so that the ledger can compare their contents later.
     pub async fn request(request: &VideoRequest) -> Self {
         let mut contents = Vec::new();
         for image in request.images() {
@@ -369,7 +375,7 @@ impl Wish {
         }
     }
 
-    /// Returns the request, if there is one and it is known.
+    /// Returns the request; for an upgrade the request of the smaller video, if the ledger has it.
     pub fn asked(&self) -> Option<&VideoRequest> {
         match self {
             Self::Request { request, .. } => Some(request),
@@ -378,7 +384,8 @@ impl Wish {
         }
     }
 
-    /// Returns the wish without secrets in its links and without the bytes of images. It cannot be sent any more.
+    /// Returns the wish without secrets in its links and without the bytes of images. A wish that has lost some of them
+    /// cannot be sent.
     pub fn redacted(&self) -> Self {
         let mut wish = self.clone();
         match &mut wish {
@@ -399,7 +406,8 @@ impl Wish {
         wish
     }
 
-    /// Returns whether this is the stored wish: the same fields as the caller gave them, and images of the same bytes.
+    /// Returns whether this wish equals a stored one: the caller gave the same fields, and the images have the same
+    /// bytes.
     pub fn is_same(&self, stored: &Self) -> bool {
         match (self, stored) {
             (
@@ -412,13 +420,14 @@ impl Wish {
                     ..
                 },
             ) => {
-                // A record of an earlier version has no contents.
+                // A ledger of an earlier version has no contents.
                 let is_comparable =
                     contents.len() == stored_contents.len() || stored_contents.is_empty();
                 is_comparable && is_same_request(request, contents, stored, stored_contents)
             }
             (Self::Upgrade { job, .. }, Self::Upgrade { job: stored, .. }) => job == stored,
-            // A lost wish counts as the same. Its call may be paid, so the answer is the entry and not another call.
+            // A lost wish counts as equal. Its call may be paid for, so the caller gets the entry, and no other call is
+            // made.
             (_, Self::Lost) => true,
             _ => false,
         }
@@ -443,7 +452,7 @@ fn is_same_request(
         if now != then {
             return false;
         }
-        // An image that is known by its content may have another name now.
+        // Images of equal contents are equal, even if their names differ.
         for request in [&mut request, &mut stored] {
             if let Some(image) = request.images_mut().into_iter().nth(index) {
                 *image = Image::Url(String::new());
@@ -454,7 +463,7 @@ fn is_same_request(
 }
 
 impl Sent {
-    /// Makes the record of an offer that is sent.
+    /// Makes the stored form of an offer that is sent.
     pub fn new(offer: &Offer) -> Self {
         let mut body = offer.body.clone();
         redact_texts(&mut body);
@@ -480,7 +489,8 @@ impl Outcome {
         }
     }
 
-    /// Makes a rejection that stays wanted. One line says both, since a process can end between two lines.
+    /// Makes the outcome of a rejected call whose wish becomes wanted again. One line has both facts, since a process
+    /// can end between two lines.
     pub fn rejected_and_wanted(error: Error) -> Self {
         Self::Rejected {
             error,
@@ -517,7 +527,7 @@ impl Attempt {
         }
     }
 
-    /// Makes the attempt of a job of which nothing else is known.
+    /// Makes the attempt of a job whose earlier lines are lost.
     fn found(job: JobRef, task: Option<String>, at: SystemTime, refusals: Vec<String>) -> Self {
         let sent = Sent {
             provider: job.provider.clone(),
@@ -546,7 +556,7 @@ impl Attempt {
         }
     }
 
-    /// Returns why it was rejected, if it was.
+    /// Returns the error of the rejection, if the attempt was rejected.
     pub fn rejection(&self) -> Option<&Error> {
         match &self.outcome {
             Some(Outcome::Rejected { error, .. }) => Some(error),
@@ -556,7 +566,8 @@ impl Attempt {
 }
 
 impl Entry {
-    /// Makes an entry from the first event of its key. If earlier lines are damaged, an accepted job is still kept.
+    /// Makes an entry from the first event of its key. If earlier lines are damaged, the entry still has its accepted
+    /// job.
     pub fn first(key: &str, at: SystemTime, event: Event) -> Self {
         let mut entry = Self::lost(key, at);
         match event {
@@ -579,7 +590,7 @@ impl Entry {
         entry
     }
 
-    /// Makes an entry of which only the key is known. It may have been sent.
+    /// Makes an entry of which only the key is known. Its call may have been sent, so it is unknown.
     pub(super) fn lost(key: &str, at: SystemTime) -> Self {
         Self {
             key: key.to_owned(),
@@ -594,8 +605,8 @@ impl Entry {
         }
     }
 
-    /// Applies the next event, which happened at this time. An attempt without an outcome is unknown here: only the
-    /// ledger knows whether its process still lives.
+    /// Applies the next event, which happened at the time `at`. An attempt without an outcome makes the entry unknown
+    /// here: only the ledger can see that the sending process is alive.
     pub fn apply(&mut self, at: SystemTime, event: Event) {
         match event {
             Event::Begun {
@@ -640,7 +651,7 @@ impl Entry {
         }
     }
 
-    /// Returns the job that the last attempt has become.
+    /// Returns the job, if the last attempt was accepted.
     pub fn job(&self) -> Option<Job> {
         let attempt = self.attempts.last()?;
         let Some(Outcome::Accepted {
@@ -663,7 +674,7 @@ impl Entry {
         })
     }
 
-    /// Returns the job as one line, if there is one.
+    /// Returns the name of the job, if the last attempt was accepted.
     pub fn reference(&self) -> Option<&JobRef> {
         match &self.attempts.last()?.outcome {
             Some(Outcome::Accepted { job, .. }) => Some(job),
@@ -676,7 +687,7 @@ impl Entry {
         self.attempts.last()?.sent.base_url.as_deref()
     }
 
-    /// Returns the task that an upgrade has of its own.
+    /// Returns the id of the upgrade's own task, if it is known and differs from the task of the smaller video.
     pub fn own_task(&self) -> Option<&str> {
         match &self.attempts.last()?.outcome {
             Some(Outcome::Accepted { task, .. }) => task.as_deref(),
@@ -684,7 +695,7 @@ impl Entry {
         }
     }
 
-    /// Returns the unknown outcome, if that is the state.
+    /// Returns the unknown outcome, if the entry is unknown.
     pub fn unknown(&self) -> Option<Unknown> {
         let attempt = self
             .attempts
@@ -714,18 +725,19 @@ impl Entry {
         }
     }
 
-    /// Returns the receipt of a saved video. An upgrade whose request is not known has none.
+    /// Returns the receipt of a saved video. An upgrade whose request the ledger does not have has no receipt.
     pub fn receipt(&self) -> Option<Receipt> {
         self.wish.asked()?;
         Some(self.delivered.as_ref()?.clone().receipt(self.job()?))
     }
 
-    /// Returns whether there may be something to pay for, to wait for or to save.
+    /// Returns whether the wish may still have to be sent, settled, waited for or saved.
     pub fn is_open(&self) -> bool {
         self.state.is_open()
     }
 
-    /// Returns whether it can be settled: it is unknown, or was settled as not taken and nothing was sent since.
+    /// Returns whether the entry can be settled: it is unknown, or it was settled as not accepted and nothing was sent
+    /// since.
     pub(crate) fn can_be_settled(&self) -> bool {
         let outcome = self
             .attempts
@@ -742,7 +754,7 @@ impl Entry {
         self.state == EntryState::Unknown || is_settled && is_not_sent
     }
 
-    /// Returns the size that an upgrade is to have.
+    /// Returns the size of the larger video, if the entry is an upgrade.
     pub fn upgrade(&self) -> Option<Resolution> {
         match &self.wish {
             Wish::Upgrade { job, .. } => job.resolution,
@@ -785,7 +797,7 @@ impl Entry {
             attempt.outcome = Some(outcome);
             return;
         }
-        // The earlier lines can be damaged. The accepted job is paid for, so it is kept.
+        // The earlier lines can be damaged. The accepted job is paid for, so the entry keeps it.
         if let Outcome::Accepted {
             job,
             task,
@@ -797,7 +809,7 @@ impl Entry {
         }
     }
 
-    /// Records the cost of the last attempt. The highest one counts, and zero or less is none.
+    /// Sets the cost of the last attempt. The highest reported cost counts, and a cost of zero or less is ignored.
     fn cost(&mut self, credits: Option<f64>) {
         if let (Some(attempt), Some(credits)) = (self.attempts.last_mut(), positive_price(credits))
         {
@@ -807,7 +819,7 @@ impl Entry {
 }
 
 impl EntryState {
-    /// Returns whether there may be something to pay for, to wait for or to save.
+    /// Returns whether the wish may still have to be sent, settled, waited for or saved.
     pub fn is_open(self) -> bool {
         matches!(
             self,
@@ -815,7 +827,7 @@ impl EntryState {
         )
     }
 
-    /// Returns its name for people, such as `on its way`.
+    /// Returns the name of the state for people, such as `on its way`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",
@@ -837,7 +849,7 @@ impl std::fmt::Display for EntryState {
 }
 
 impl Delivered {
-    /// Makes the record of a receipt, without its job.
+    /// Makes the stored form of a receipt, without its job.
     pub fn new(receipt: &Receipt) -> Self {
         Self {
             saved: receipt.saved.clone(),
@@ -866,7 +878,7 @@ impl Delivered {
     }
 }
 
-/// Returns a price as a provider tells it. Zero and less are no price.
+/// Returns a price that a provider has reported. Zero and less are no price.
 pub(crate) fn positive_price(credits: Option<f64>) -> Option<f64> {
     credits.filter(|credits| credits.is_finite() && *credits > 0.0)
 }

@@ -1,4 +1,4 @@
-//! A ledger in a file of JSON lines, which tasks and processes share.
+//! The ledger in a file of JSON lines, which Tokio tasks and processes share.
 
 use std::fs::TryLockError;
 use std::io;
@@ -19,12 +19,12 @@ use crate::{BoxFuture, Error, ErrorKind};
 
 /// A ledger in a file, which processes of one machine can share.
 ///
-/// The file has a line of JSON with a checksum for each event. Its first line says how far it reaches, so that a file
-/// that was cut is told from a whole one. From a damaged file no paid call is made, but jobs can be waited for and
-/// saved. [`problems`](Self::problems) names the damaged lines.
+/// The file has a line of JSON with a checksum for each event. Its first line stores the length of the file, so that
+/// missing lines are noticed. No paid call is made from a damaged file, but its jobs can be waited for and saved.
+/// [`problems`](Self::problems) names the damaged lines.
 ///
-/// The file system has to have locks, and has to write a file through to the disk. While a process may send from the
-/// ledger, it keeps a second file locked beside it, whose name starts with a dot.
+/// The file system has to support locks, and has to sync a file to the disk. While a process may send from the ledger,
+/// it keeps a second file locked beside the ledger. The name of the second file starts with a dot.
 ///
 /// ```
 /// use veo_core::ledger::FileLedger;
@@ -43,15 +43,17 @@ pub struct FileLedger {
     inner: Arc<Mutex<Journal>>,
 }
 
-/// A ledger file that no other process uses. It is unlocked when this is dropped, also by a panic.
+/// A ledger file that no other process uses. Dropping this value unlocks the file, even in a panic.
 struct Locked(OwnedMutexGuard<Journal>);
 
 impl FileLedger {
-    /// Opens a ledger, and makes the file if there is none. A file that cannot be written is opened for reading.
+    /// Opens a ledger, and makes the file if it does not exist. A file that cannot be written is opened for reading
+    /// only.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if the file cannot be made or read, and [`ErrorKind::LedgerDamaged`] if it is no ledger.
+    /// [`ErrorKind::Ledger`] if the file cannot be made or read, and [`ErrorKind::LedgerDamaged`] if the file is no
+    /// ledger.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path.as_ref())?;
         let opened = path.clone();
@@ -62,7 +64,7 @@ impl FileLedger {
         })
     }
 
-    /// Opens a ledger, or returns nothing if there is no file.
+    /// Opens a ledger, or returns nothing if the file does not exist.
     ///
     /// # Errors
     ///
@@ -80,11 +82,12 @@ impl FileLedger {
         }))
     }
 
-    /// Writes a new ledger with entries from elsewhere. There must be no file yet. This blocks until it is on the disk.
+    /// Writes a new ledger with the given entries. The file must not exist yet. This blocks the thread until the file
+    /// is on the disk.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be written.
+    /// [`ErrorKind::Ledger`] if the file cannot be written.
     pub fn create(
         path: impl AsRef<Path>,
         entries: impl IntoIterator<Item = Entry>,
@@ -105,7 +108,7 @@ impl FileLedger {
         &self.path
     }
 
-    /// Returns what is wrong with the file, with the numbers of its lines. It is empty if all is well.
+    /// Returns the problems of the file, with the numbers of its lines. The list is empty if the file is whole.
     pub async fn problems(&self) -> Vec<String> {
         self.inner.lock().await.problems.clone()
     }
@@ -115,17 +118,17 @@ impl FileLedger {
         self.inner.lock().await.is_new
     }
 
-    /// Rewrites the file with one line for each entry, if nothing is under way and nothing was written for a minute. A
-    /// process that ends meanwhile leaves the file as it was.
+    /// Rewrites the file with one line for each entry, if no call is under way and nothing was written for a minute. If
+    /// the process ends meanwhile, the file stays as it was.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::LedgerDamaged`] if not all of it is understood.
+    /// [`ErrorKind::Ledger`] if the file cannot be written, and [`ErrorKind::LedgerDamaged`] if the file is damaged.
     pub async fn compact(&self) -> Result<(), Error> {
         self.locked(Journal::compact).await
     }
 
-    /// Works on the file while no other process writes, after reading what others have written.
+    /// Locks the file, reads the lines that other processes have written, and then does the work.
     async fn locked<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Journal) -> Result<T, Error> + Send + 'static,
@@ -142,8 +145,9 @@ impl FileLedger {
         .await
     }
 
-    /// Works on the file and returns once the disk has the new line. The file is unlocked before it is synced, so that
-    /// processes that write at the same time are synced together. A line that could not be synced is taken back.
+    /// Does the work like [`locked`](Self::locked), and returns when the new line is on the disk. The file is unlocked
+    /// before it is synced, so that one sync serves several processes. If the sync fails, `take_back` withdraws a line
+    /// that `counts` as a permission to send.
     async fn written<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Journal) -> Result<T, Error> + Send + 'static,
@@ -166,13 +170,14 @@ impl FileLedger {
                 let (path, file) = (inner.path.clone(), inner.file.clone());
                 drop(locked);
                 let done = done?;
-                // A call whose line is not on the disk would be made again after a power failure.
+                // A power failure would lose a line that is not on the disk, and its call would be sent a second time.
                 if is_written && let Err(error) = file.sync_data() {
                     let mut inner = shared.blocking_lock();
                     inner.is_unsynced = true;
-                    // This call is not sent, so its line is withdrawn. Without that its key would stay unknown.
+                    // After this error the call is not sent, so its line is withdrawn. Otherwise its key would stay
+                    // unknown.
                     if counts(&done) {
-                        // The caller gets the error of the disk, whether the withdrawal can be written or not.
+                        // The caller gets the error of the disk, even if the withdrawal fails too.
                         let _ = inner.file.lock();
                         let _ = inner.caught_up().and_then(|()| take_back(&mut inner));
                         inner.unlock();
@@ -186,8 +191,8 @@ impl FileLedger {
         self.in_a_task(write).await
     }
 
-    /// Runs work in a task of its own, which ends with the caller. A caller can stop polling, in a branch of `select!`
-    /// for example, and would then keep the file from all others.
+    /// Runs work in a separate Tokio task, which is aborted when the caller drops its future. Otherwise a caller that
+    /// stops polling, for example in a branch of `select!`, would keep the file locked.
     async fn in_a_task<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -205,7 +210,7 @@ impl FileLedger {
         }
     }
 
-    /// Locks the file. A caller that stops waiting leaves nothing behind.
+    /// Locks the file. A caller that drops this future leaves no lock behind.
     async fn lock(&self) -> Result<Locked, Error> {
         let deadline = Instant::now() + PATIENCE;
         let inner = self.inner.clone().lock_owned().await;

@@ -1,4 +1,4 @@
-//! The file of a ledger: its lines are read here, and one more is written.
+//! Reads the lines of a ledger file, and writes a further line.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,7 @@ use super::{Begin, Begun, Entry, EntryState, Event, Listed, Want, Which, rules, 
 use crate::text::{folder_of, hex, random};
 use crate::{Error, ErrorKind};
 
-/// The file of a ledger, with all that was read of it. A process that changes the file has it locked.
+/// The file of a ledger, and all that was read from it. A process locks the file before it writes.
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) path: Arc<Path>,
@@ -32,24 +32,24 @@ pub(super) struct Journal {
     /// The end of the last line that was read.
     pub(super) read_to: u64,
     pub(super) problems: Vec<String>,
-    /// The key of an entry whose last line was torn off, until a line says so.
+    /// The key of an entry whose last line was torn off, until the event [`Torn`](Event::Torn) is written for the key.
     torn: Option<String>,
     processes: Processes,
     pub(super) is_read_only: bool,
-    /// True if something could not be written through to the disk.
+    /// True if a line could not be synced to the disk.
     pub(super) is_unsynced: bool,
     pub(super) is_new: bool,
 }
 
-/// A reader of one line after the other. It does not copy lines that are whole in its buffer.
+/// A reader of lines. It copies a line only if the whole line is not in its buffer.
 struct Lines<'a> {
     file: BufReader<&'a File>,
-    /// The bytes of the buffer that the last line took.
+    /// The length of the last line in the buffer, in bytes.
     taken: usize,
     long: Vec<u8>,
 }
 
-/// A reader of prompts. It reads the file as a whole, since lines are mostly asked for one after the other.
+/// A reader of prompts. It reads ahead in the file, since most lines are asked for in their order.
 struct Prompts<'a> {
     file: BufReader<&'a File>,
     at: u64,
@@ -60,24 +60,25 @@ struct Prompts<'a> {
 struct Read {
     /// The offset of the next line.
     at: u64,
-    /// The number of lines that were read, without the first of the file.
+    /// The number of lines that were read, without the first line of the file.
     number: u64,
     is_damaged: bool,
 }
 
 /// The number of lines of a file whose first line cannot be read.
 const UNKNOWN: u64 = u64::MAX;
-/// The start of the key of an entry of which only the digest of the key is known.
+/// The start of a key that is not known. The digest of the real key follows it.
 const TORN: &str = "torn-";
-/// The bytes that are kept free on the disk for the outcome of each call under way.
+/// The bytes that the file reserves on the disk for the outcome of each call under way.
 const ROOM: u64 = 8 << 10;
-/// The most calls for which room is kept. Calls whose process has ended are among them.
+/// The most calls for which room is reserved, including calls whose process has ended.
 const MOST_ROOM: usize = 256;
-/// The longest line in bytes. The longest ones have images of the caller; texts from outside were cut to less before.
+/// The longest line in bytes. Only images of the caller make a line that long, since texts of providers were cut
+/// before.
 const LONGEST: usize = 128 << 20;
 /// The time without a write before the file may be rewritten. It is longer than the span of any limit.
 const QUIET: Duration = Duration::from_secs(60);
-/// The file is rewritten when it is opened if it has this many lines more than two for each entry.
+/// A file is rewritten when it is opened, if it has two lines for each entry and more than this many lines besides.
 const SPARE_LINES: u64 = 1000;
 /// The longest time to wait until another process has written its line.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -88,7 +89,8 @@ impl Journal {
         if is_new {
             make(path)?;
         }
-        // A rewrite has to replace the file and not a link to it, and all processes see the same names beside it.
+        // A rewrite has to replace the file itself, and not a symbolic link to it. All processes look for the locked
+        // files of other processes beside the file itself.
         let path: Arc<Path> = fs::canonicalize(path)
             .map_err(|error| unusable(path, error))?
             .into();
@@ -114,7 +116,7 @@ impl Journal {
         loaded.map(|()| journal)
     }
 
-    /// Rewrites a file that has many more lines than entries, or links that nothing needs any more.
+    /// Rewrites a file that has many more lines than entries, or whole links that no later call needs.
     fn compact_if_long(&mut self) -> Result<(), Error> {
         let entries = self.book.rows.len() as u64;
         let spare = self.head.lines.saturating_sub(entries * 2);
@@ -127,7 +129,7 @@ impl Journal {
         }
     }
 
-    /// Locks the file to which the path leads now. Another process can have rewritten it since it was opened.
+    /// Locks the file to which the path leads now. Another process can have replaced the file since it was opened.
     fn lock_first(&mut self) -> Result<(), Error> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -154,7 +156,7 @@ impl Journal {
 
     pub(super) fn unlock(&self) {
         if !self.is_read_only {
-            // The end of the process releases the lock in any case.
+            // If this fails, the lock is released when the process ends.
             let _ = self.file.unlock();
         }
     }
@@ -177,7 +179,7 @@ impl Journal {
                     .seek(SeekFrom::Start(0))
                     .and_then(|_| (&*self.file).take(512).read_to_end(&mut start));
                 read.map_err(|error| unusable(&self.path, error))?;
-                // If the first line is damaged, the second still shows whether this is a ledger.
+                // If the first line is damaged, the second line still shows whether this is a ledger.
                 let second = start
                     .iter()
                     .position(|byte| *byte == b'\n')
@@ -215,7 +217,7 @@ impl Journal {
         }
     }
 
-    /// Reads what other processes have written, and follows the path if the file was replaced.
+    /// Reads the lines that other processes have written. If the file was replaced, continues with the new file.
     pub(super) fn caught_up(&mut self) -> Result<(), Error> {
         if !self.is_read_only && !is_in_place(&self.path, &self.file) {
             self.reopen()?;
@@ -229,12 +231,12 @@ impl Journal {
             {
                 self.read_lines(head)
             }
-            // A file that has not only grown is read and checked anew.
+            // A file that has changed in any other way is read and checked from its start.
             _ => self.load(),
         }
     }
 
-    /// Goes on with the file that another process has written in place of this one.
+    /// Continues with the file by which another process has replaced this one.
     fn reopen(&mut self) -> Result<(), Error> {
         let gone = |_| {
             let message = format!(
@@ -250,13 +252,13 @@ impl Journal {
                 .open(&self.path)
                 .map_err(gone)?;
             file.lock().map_err(|error| unlockable(&self.path, error))?;
-            // Another process can rewrite it once more before it is locked.
+            // Another process can replace the file once more before it is locked.
             if is_in_place(&self.path, &file) {
                 break file;
             }
         };
         let head = read_head(&file).map_err(|error| unusable(&self.path, error))?;
-        // Another ledger does not know the calls of this one, so to send from it could pay twice.
+        // Another ledger does not have the calls of this one, so sending from it could pay twice.
         if head.is_none_or(|head| head.id != self.head.id) {
             return Err(gone(io::Error::other("another file")));
         }
@@ -265,7 +267,7 @@ impl Journal {
         self.load()
     }
 
-    /// Reads the lines after those that were read before.
+    /// Reads the lines that follow the lines that were read before.
     fn read_lines(&mut self, head: Head) -> Result<(), Error> {
         let file = self.file.clone();
         let mut lines =
@@ -281,16 +283,16 @@ impl Journal {
                 .next(longest)
                 .map_err(|error| unusable(&self.path, error))?;
             let length = bytes.len() as u64;
-            // The file can end before the end that its first line names. After a power failure it can also have the
-            // room for a line and not the line.
+            // The file can be shorter than its first line says. After a power failure it can also have room in the
+            // place of a line.
             let is_at_the_end = read.at + length == head.end;
             let ends_in_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || ends_in_room;
-            // A crash tears the last line only. Any other damage makes the file untrusted.
+            // A crash can tear only the last line. After any other damage nothing is sent from the file.
             let is_last = read.number.saturating_add(1) == head.lines && !read.is_damaged;
             let is_torn = is_cut && is_last && short_of(bytes).is_err();
-            // If the first line is damaged, nothing says where the room at the end begins. A blank line is not room, since lines can
-            // follow it.
+            // If the first line is damaged, nothing says where the lines end. Bytes of room without a line break are
+            // the end. A blank line is not, since lines can follow it.
             let is_blank = head.lines == UNKNOWN && bytes.iter().all(|byte| is_room(*byte));
             if length == 0 || is_torn || is_blank {
                 break;
@@ -310,7 +312,7 @@ impl Journal {
     /// Applies a line to the book, or reports what is wrong with the line.
     fn take_line(&mut self, bytes: &[u8], read: &mut Read) {
         read.number = read.number.saturating_add(1);
-        // The first line of the file counts too.
+        // In the messages, the first line of the file counts as line 1.
         let line = read.number.saturating_add(1);
         let short = match short_of(bytes) {
             Ok(short) => short,
@@ -337,7 +339,8 @@ impl Journal {
         }
     }
 
-    /// Compares what was read with the first line. A torn last line may have begun a call, so its entry is unknown.
+    /// Compares the lines that were read with the first line. A torn last line may have begun a call, so its entry
+    /// becomes unknown.
     fn check_end(&mut self, head: &Head, read: &Read) {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
@@ -365,7 +368,8 @@ impl Journal {
         }
     }
 
-    /// Checks what follows the last line: room, or a line whose process ended before it counted. Its call was not sent.
+    /// Checks the bytes after the last line. They are room, or a line that the first line does not count since its
+    /// process ended before. The call of such a line was not sent.
     fn check_room(&mut self, read: &Read) -> Result<(), Error> {
         let mut room = Vec::new();
         let mut file = &*self.file;
@@ -382,6 +386,7 @@ impl Journal {
         Ok(())
     }
 
+    /// Returns an error if nothing may be sent from the file.
     fn trusted(&self) -> Result<(), Error> {
         if !self.problems.is_empty() {
             let message = format!(
@@ -392,14 +397,16 @@ impl Journal {
             return Err(Error::new(ErrorKind::LedgerDamaged, message));
         }
         if self.is_unsynced {
-            // The system reports this error once. After that, a line could be lost although it seems to be on the disk.
+            // The system reports a failed sync only once. After that, a line could be lost although a later sync
+            // succeeds.
             let message = format!(
                 "{} could not be written through to the disk, so nothing more is sent; open it again",
                 self.path.display()
             );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
-        // A rewrite replaces one name only. Each name would then be a ledger, and each could pay for the same key.
+        // A rewrite replaces the file under one name only. Then each name would lead to its own ledger, and each ledger
+        // could pay for the same key.
         if has_other_names(&self.file) {
             let message = format!(
                 "{} is a file with two names, so nothing is sent; remove one of them",
@@ -444,7 +451,8 @@ impl Journal {
         if let Some(answer) = rules::answer_for_used_key(&begin.want, known.as_ref()) {
             return Ok(answer);
         }
-        // The line of this key was torn off, and its call may have been sent.
+        // If the last line of this key was torn off, its call may have been sent. So nothing is sent until the entry is
+        // settled as not accepted.
         let torn = self.entry(&format!("{TORN}{}", digest(&key)))?;
         if let Some(entry) = torn.filter(|entry| entry.state != EntryState::Rejected) {
             return Ok(Begun::Known(Box::new(entry)));
@@ -462,7 +470,7 @@ impl Journal {
     }
 
     pub(super) fn record(&mut self, key: &str, event: &Event) -> Result<Entry, Error> {
-        // A repeated call costs money, so the file has to be sound. An outcome is kept in any case.
+        // A repeated call can cost money, so the file has to be sound. An outcome is written even to a damaged file.
         if let Event::CalledAgain { .. } = event {
             self.trusted()?;
         }
@@ -483,7 +491,7 @@ impl Journal {
         }
         self.append(key, event, None)?;
         if is_fall {
-            // A fall belongs to no entry.
+            // A fall belongs to no entry, so there is none to return.
             return Ok(Entry::lost(key, SystemTime::now()));
         }
         self.entry(key)?.ok_or_else(|| self.unreadable())
@@ -516,7 +524,7 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// Returns the state as it is now: an entry on its way is unknown once its process has ended.
+    /// Returns the current state: an entry on its way becomes unknown as soon as its process has ended.
     fn state(&mut self, state: EntryState, owner: Option<&str>) -> EntryState {
         match (state, owner) {
             (EntryState::OnItsWay, Some(owner)) if self.processes.is_alive(owner) => {
@@ -571,7 +579,7 @@ impl Journal {
         Ok((at(short.at), event))
     }
 
-    /// Writes a line, and then the first line, by which the new one counts.
+    /// Writes a line, and then the first line of the file. Only then does the new line count.
     pub(super) fn append(
         &mut self,
         key: &str,
@@ -586,18 +594,19 @@ impl Journal {
         {
             short.state = Some(EntryState::OnItsWay);
         }
-        // The lock comes before the line: without it, others would settle the call as unknown while it is sent.
+        // The lock of this process comes before the line. Without the lock, other processes would read the call as
+        // unknown while it is being sent.
         if short.state == Some(EntryState::OnItsWay) {
             short.owner = Some(self.processes.own_id()?.into());
         }
         if let Event::Ended { .. } = event {
             let entry = self.entry(key)?;
             let begun = entry.and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
-            // The pause that a provider has asked for holds for the whole account.
+            // A pause that the provider has asked for applies to the whole account.
             short.account = short.pause.and(begun).map(Into::into);
         }
         if let Some(torn) = self.torn.take() {
-            // This line takes the place and the number of the one that was torn off.
+            // This event takes the place and the number of the line that was torn off.
             self.head.lines -= 1;
             self.append(&torn, &Event::Torn, None)?;
         }
@@ -630,12 +639,12 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes a line after the last one, with this much room after it, and then the first line.
+    /// Makes room after the end, writes a line after the last one, and then writes the first line. `room` is in bytes.
     fn write(&self, line: &[u8], head: &Head, room: u64) -> Result<(), Error> {
         let metadata = self.file.metadata();
         let before = metadata.map_err(|error| unusable(&self.path, error))?.len();
         let written = self.write_room(before, head.end + room).and_then(|()| {
-            // A crash between these writes leaves a line that does not count, and its call was not sent.
+            // A crash between these two writes leaves a line that does not count. The call of that line was not sent.
             write_at(&self.file, line, self.read_to)?;
             // A damaged first line stays as it is, so that every process sees the damage.
             if self.head.lines == UNKNOWN {
@@ -645,7 +654,7 @@ impl Journal {
             }
         });
         if let Err(error) = written {
-            // Half a line does not count, but its room may be wanted.
+            // Half a line does not count. The file gives back the room that it took for the line.
             let _ = self.file.set_len(before);
             return Err(unusable(&self.path, error));
         }
@@ -655,14 +664,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Lengthens the file, so that what is written there later has its place on a full disk too.
+    /// Lengthens the file with spaces, so that a later line has its place even on a full disk.
     fn write_room(&self, from: u64, to: u64) -> io::Result<()> {
         let missing = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
         write_at(&self.file, &vec![b' '; missing], from)
     }
 
-    /// Rewrites the file with one line for each entry. It does nothing if a call is under way or was sent a moment ago:
-    /// the times that count for a limit would be forgotten.
+    /// Rewrites the file with one line for each entry. Does nothing if a call is under way, or if the last write was
+    /// less than a minute ago: the times of the calls, which a limit needs, would be lost.
     pub(super) fn compact(&mut self) -> Result<(), Error> {
         self.trusted()?;
         let mut owners = Vec::new();
@@ -712,7 +721,8 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Returns the next line with its end, or as much of it as there is. It is empty at the end of the file.
+    /// Returns the next line with its line break, or as much of the line as the file has. It is empty at the end of the
+    /// file.
     fn next(&mut self, longest: u64) -> io::Result<&[u8]> {
         self.file.consume(std::mem::take(&mut self.taken));
         let buffer = self.file.fill_buf()?;
@@ -758,7 +768,8 @@ impl<'a> Prompts<'a> {
     }
 }
 
-/// Writes a ledger of whole entries to a new file. After a crash the file is whole, or not there.
+/// Writes a ledger of whole entries to a new file. After a crash the path has the whole new file, or the same as
+/// before.
 pub(super) fn write_whole(
     path: &Path,
     id: &str,
@@ -806,7 +817,8 @@ pub(super) fn write_whole(
             .persist_noclobber(path)
             .map_err(|error| error.error)?;
     }
-    // After a power failure a new file is there only if its folder was synced. Not every file system can do that.
+    // A power failure can lose a new file whose folder was not synced. Not every file system can sync a folder, so an
+    // error is ignored.
     #[cfg(unix)]
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())
@@ -815,13 +827,13 @@ pub(super) fn write_whole(
 fn make(path: &Path) -> Result<(), Error> {
     make_folder(folder_of(path)).map_err(|error| unusable(path, error))?;
     match write_whole(path, &random::<8>(), std::iter::empty(), Vec::new(), false) {
-        // Another process was faster.
+        // Another process has made the file meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         written => written.map_err(|error| unusable(path, error)),
     }
 }
 
-/// Opens a file for writing, or for reading if no more is allowed. Returns whether it can only be read.
+/// Opens a file for writing, or for reading if writing is not allowed. Returns whether the file can only be read.
 fn open_file(path: &Path) -> Result<(File, bool), Error> {
     let for_writing = OpenOptions::new().read(true).write(true).open(path);
     let (opened, is_read_only) = match for_writing {
@@ -857,7 +869,7 @@ fn milliseconds_of(time: SystemTime) -> u64 {
     u64::try_from(since).unwrap_or(u64::MAX)
 }
 
-/// Returns a time of whole seconds, which is the same after JSON.
+/// Returns a time of whole seconds, which JSON does not change.
 fn at(milliseconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(milliseconds / 1000)
 }

@@ -1,4 +1,4 @@
-//! The format of a ledger file: a first line that says how far the file reaches, and a line for each event.
+//! The format of a ledger file: the first line stores the length of the file, and each event has a line.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use super::disk::read_at;
 pub(super) struct Head {
     #[serde(rename = "veo-ledger")]
     pub(super) version: u32,
-    /// A random id, by which the file is recognized after it was rewritten.
+    /// A random id that stays the same when the file is rewritten.
     pub(super) id: String,
     /// The number of lines after this one.
     pub(super) lines: u64,
@@ -37,17 +37,17 @@ impl Default for Head {
 }
 
 pub(super) const VERSION: u32 = 1;
-/// The length of the first line in bytes, with its line break.
+/// The length of the first line in bytes, including its line break.
 pub(super) const HEAD: u64 = 192;
 /// The start of every line, before its checksum.
 pub(super) const START: &[u8] = b"{\"crc\":\"";
-/// The text between the checksum and the event in short.
+/// The text between the checksum and the summary of the event.
 const SHORT: &[u8] = b"\",\"short\":";
-/// The text between the event in short and the event.
+/// The text between the summary and the event.
 const EVENT: &[u8] = b",\"event\":";
 const PROMPT: &[u8] = b"\"prompt\":";
 
-/// Makes a line: a checksum, the event in short with the number of the line, and the event.
+/// Makes a line: a checksum, the summary of the event with the number of the line, and the event.
 pub(super) fn line(short: &EventSummary, event: &Event) -> io::Result<Vec<u8>> {
     let mut rest = SHORT.to_vec();
     serde_json::to_writer(&mut rest, short)?;
@@ -60,7 +60,7 @@ pub(super) fn line(short: &EventSummary, event: &Event) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Reads the event in short, if the line is whole.
+/// Reads the summary of the event, if the line is whole.
 pub(super) fn short_of(bytes: &[u8]) -> Result<EventSummary<'_>, String> {
     let changed = || "it is changed".to_owned();
     let (crc, rest) = bytes
@@ -78,7 +78,7 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<EventSummary<'_>, String> {
     let short = rest.strip_prefix(SHORT).ok_or_else(changed)?;
     // Checking the whole line as UTF-8 once is faster than checking each text in it.
     let short = str::from_utf8(short).map_err(|_| changed())?;
-    // The rest of the line is read on demand only.
+    // The event itself is read only when it is needed.
     let mut shorts = serde_json::Deserializer::from_str(short).into_iter::<EventSummary>();
     match shorts.next() {
         Some(Ok(short)) => Ok(short),
@@ -87,10 +87,10 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<EventSummary<'_>, String> {
     }
 }
 
-/// Splits a line into the event in short and the event.
+/// Splits a line into the summary and the event.
 pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.get(START.len() + 8..)?.strip_prefix(SHORT)?;
-    // A quote within a text has a backslash before it, so this stands between the two parts and nowhere before.
+    // A quote within a text has a backslash before it, so the first match is the border between the two parts.
     let end = memmem::find(rest, EVENT)?;
     let (short, event) = (rest.get(..end)?, rest.get(end + EVENT.len()..)?);
     Some((
@@ -105,9 +105,9 @@ pub(super) fn prompt_finder() -> Finder<'static> {
     Finder::new(PROMPT)
 }
 
-/// Reads the prompt of a line. It is the first field of its name, and the rest of a long line is not read.
+/// Reads the prompt of a line, which is the first field with this name. The rest of a long line is not read.
 pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
-    // A quote within a text has a backslash before it, and the event in short has no field of this name.
+    // A quote within a text has a backslash before it, and the summary has no field of this name.
     let prompt = bytes.get(finder.find(bytes)? + PROMPT.len()..)?;
     serde_json::Deserializer::from_slice(prompt)
         .into_iter()
@@ -115,13 +115,13 @@ pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
         .ok()
 }
 
-/// Returns whether a byte can stand where nothing was written yet.
+/// Returns whether a byte can be room: a place in the file where no line was written yet.
 pub(super) fn is_room(byte: u8) -> bool {
     matches!(byte, b' ' | b'\0')
 }
 
-/// Returns whether there is nothing but room: spaces that a process has written, and zeros that some file systems leave
-/// after a power failure. One zero alone is damage.
+/// Returns whether all bytes are room: spaces that a process has written, and zeros that some file systems leave after
+/// a power failure. A single zero is damage.
 pub(super) fn is_room_only(room: &[u8]) -> bool {
     let spaces = room.iter().take_while(|byte| **byte == b' ').count();
     let zeros = room.get(spaces..).unwrap_or_default();
@@ -130,7 +130,7 @@ pub(super) fn is_room_only(room: &[u8]) -> bool {
 
 fn checksum(crc: u32) -> [u8; 8] {
     let mut digits = [b'0'; 8];
-    // Eight digits fit.
+    // This cannot fail, since a checksum has eight digits.
     let _ = write!(&mut digits[..], "{crc:08x}");
     digits
 }

@@ -1,32 +1,34 @@
-//! The record of paid calls. Each is written down before it leaves, so a crash neither pays twice nor loses a paid job.
+//! The ledger: the store of all wishes and paid calls. A call is written down before it is sent, so a crash neither
+//! pays twice nor loses a paid job.
 //!
-//! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and its outcome after. The
-//! [`FileLedger`] is a file on this machine that processes can share. [`Ledger`] is the trait for other stores, and
+//! A [`Client`](crate::Client) with a ledger writes down each paid call before it is sent, and its outcome afterwards.
+//! The [`FileLedger`] is a file on this machine that processes can share. [`Ledger`] is the trait for other stores, and
 //! [`rules`] has the decisions that all of them share.
 //!
 //! # Keys and states
 //!
-//! A key is the caller's name for one wish. An [`Entry`] has all that is known of a key:
+//! A key is the caller's name for one wish. An [`Entry`] is all that a ledger stores for one key:
 //!
-//! | state | meaning | what the same key does |
+//! | state | meaning | what happens if the same key is used again |
 //! | --- | --- | --- |
-//! | wanted | it is stored; no call was made, or all were rejected | it is sent |
-//! | on its way | a live process is sending it | it is waited for, and not sent |
-//! | accepted | there is a job, which is paid for | the job is given |
-//! | rejected | no provider has taken it; nothing was charged | it is sent again |
-//! | unknown | it may have been charged | it is not sent again until somebody [settles](crate::Client::settle) it |
-//! | finished | there is a video | the job is given |
-//! | failed | there will be no video | the job is given, with its failure; another video needs a new key |
-//! | done | the caller has saved the video | the job is given |
+//! | wanted | the wish is stored, and nothing is being sent | the call is sent |
+//! | on its way | a live process is sending the call | nothing is sent; the caller waits for the outcome |
+//! | accepted | there is a job, which is paid for | the job is returned |
+//! | rejected | the call was refused or not sent; nothing was charged | the call is sent again |
+//! | unknown | the call was sent, and no reliable reply came back; it may have been charged | nothing is sent until the entry is [settled](crate::Client::settle) |
+//! | finished | the job has a video | the job is returned |
+//! | failed | the job was accepted and failed, so there will be no video | the job and its failure are returned; another video needs a new key |
+//! | done | the caller has saved the video | the job is returned |
 //!
 //! # Files
 //!
-//! Prompts are kept: after an unknown outcome, the prompt identifies the task at the provider. Links are kept without
-//! their queries. Only a wanted or rejected entry keeps whole links, since they are needed to send it; they go when the
-//! file is next rewritten after that. Keys of providers are never kept. Only the owner of the file can read it.
+//! The file has the prompts: after an unknown outcome, the prompt identifies the task at the provider. It has links
+//! without their queries. Only a wanted or rejected entry has whole links, since they are needed to send it. They are
+//! removed when the file is next rewritten after sending. API keys are never stored. Only the owner of the file can
+//! read it.
 //!
 //! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link: a process
-//! that uses the other name would not see who sends.
+//! that uses the other name would not see which process is sending.
 
 mod alive;
 mod book;
@@ -49,61 +51,64 @@ pub use entry::{Attempt, Delivered, Entry, EntryState, Event, Outcome, Sent, Wis
 pub use file::FileLedger;
 pub(crate) use none::Unrecorded;
 
-/// A store for the record of paid calls.
+/// A store of all wishes and paid calls.
 ///
 /// All processes and machines that share a ledger share its keys, limits and budgets. Each method is one transaction,
 /// and its effect is durable when it returns.
 pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Stores a wish, and sends nothing. A key with the same wish stays as it is, but a rejected entry becomes wanted
-    /// again.
+    /// Stores a wish, and sends nothing. If the key already has this wish, its entry stays as it is, except that a
+    /// rejected entry becomes wanted again.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry
-    /// has the target; [`ErrorKind::Ledger`] if it cannot be written; [`ErrorKind::LedgerDamaged`].
+    /// [`ErrorKind::KeyReused`] if the key has another wish; [`ErrorKind::TargetTaken`] if another open entry has the
+    /// target; [`ErrorKind::Ledger`] if the ledger cannot be written; [`ErrorKind::LedgerDamaged`].
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
 
-    /// Asks for permission to make a paid call. [`Begun::Yours`] gives it, and then the call is written down.
+    /// Asks for permission to make a paid call. Only [`Begun::Yours`] is the permission, and then the call is already
+    /// written down.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]. After an error nothing may be sent.
+    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]. After an error the call must not be sent.
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>>;
 
-    /// Writes down an event of an entry, and returns the entry. One that is [too late](Event::is_late) changes nothing.
+    /// Writes down an event of an entry, and returns the entry. An event that is [too late](Event::is_late) changes
+    /// nothing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be written, [`ErrorKind::InvalidRequest`] if there is no such key, and the
-    /// errors of [`rules::check`].
+    /// [`ErrorKind::Ledger`] if the ledger cannot be written, [`ErrorKind::InvalidRequest`] if there is no such key,
+    /// and the errors of [`rules::check`].
     fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>>;
 
     /// Returns the entry of a key, if there is one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be read.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
 
-    /// Returns the entry with this job, marker or target. A job without a size finds the video, and not its upgrade.
+    /// Returns the entry with this job, marker or target. A job without a size finds the entry of the video, and not
+    /// that of its upgrade.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be read.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
 
-    /// Lists entries in short, in the order in which they were first written down.
+    /// Lists summaries of entries, in the order in which the entries were first written down.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if they cannot be read.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>>;
 
-    /// Returns the amount that counts as spent of a budget, in the account's credits.
+    /// Returns the amount of a budget that counts as spent, in the account's credits.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be read.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>>;
 }
 
@@ -146,11 +151,12 @@ pub struct Want {
     pub key: String,
     /// The wish.
     pub wish: Wish,
-    /// The place where the video is to be saved, as a text that means the same to all who share the ledger.
+    /// The file in which the video is to be saved, as a text that means the same file to all programs that share the
+    /// ledger.
     pub target: Option<String>,
 }
 
-/// A paid call for which permission is asked.
+/// A paid call for which a client asks permission.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Begin {
@@ -160,9 +166,9 @@ pub struct Begin {
     pub offer: Offer,
     /// The marker in the callback address of the call, if it has one.
     pub marker: Option<String>,
-    /// The number of paid calls that the account takes in a span of time.
+    /// The number of paid calls that the account accepts in a span of time.
     pub limit: Option<Limit>,
-    /// The budget that the call counts for.
+    /// The budget that pays for the call.
     pub budget: Option<Budget>,
 }
 
@@ -170,13 +176,13 @@ pub struct Begin {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Begun {
-    /// The call is written down. The asker may send it now, and nobody else may.
+    /// The call is written down. The asker may send it now, and no other process may.
     Yours,
-    /// A call was begun under this key before. The entry says what became of it.
+    /// A call was begun under this key before, so the asker must not send. The entry has the state of that call.
     Known(Box<Entry>),
-    /// The key stands for another wish.
+    /// The key has another wish.
     KeyReused,
-    /// Another open entry is to be saved in the same place. The text is its key.
+    /// Another open entry has the same target. The text is the key of that entry.
     TargetTaken(String),
     /// The limit of the account is reached, or its provider wants a pause. Ask again after this time.
     NotBefore(Duration),
@@ -192,9 +198,9 @@ pub enum Begun {
 pub enum Find<'a> {
     /// The job.
     Job(&'a JobRef),
-    /// The marker in the callback address of one of its attempts.
+    /// The marker in the callback address of one of the entry's attempts.
     Marker(&'a str),
-    /// The place where the video of an open entry is to be saved.
+    /// The target of an open entry.
     Target(&'a str),
 }
 
@@ -206,27 +212,27 @@ pub enum Which {
     All,
     /// All entries with their prompts, which takes longer.
     WithPrompts,
-    /// The entries that [may need something](EntryState::is_open).
+    /// The [open](EntryState::is_open) entries.
     Open,
 }
 
-/// An entry in short. Its texts are shared with the ledger, which can have many entries.
+/// A summary of an entry. It shares its texts with the ledger, which can have many entries.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Listed {
     /// The caller's name for the wish.
     pub key: Arc<str>,
-    /// Its state.
+    /// The state of the entry.
     pub state: EntryState,
     /// The job, if there is one.
     pub job: Option<Arc<str>>,
-    /// The address at which the provider was reached, if that is not its own.
+    /// The address at which the provider was reached, if it is not the provider's usual address.
     pub base_url: Option<Arc<str>>,
-    /// The time at which it was first written down, in seconds since 1970.
+    /// The time at which the entry was first written down, in seconds since 1970.
     pub at: u64,
-    /// The prompt, if the list is one [with prompts](Which::WithPrompts).
+    /// The prompt; empty unless the list has [prompts](Which::WithPrompts).
     pub prompt: String,
-    /// The place where the video is to be saved.
+    /// The file in which the video is to be saved.
     pub target: Option<Arc<str>>,
 }
 
@@ -242,15 +248,17 @@ pub struct Listed {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// The name. All calls under one name count together, whichever process makes them.
+    /// The name. All calls under one name count together, even if several processes make them.
     pub name: String,
-    /// The account: the name of a provider, or a named account at one. No other account is used under the budget.
+    /// The account: the name of a provider, or a named account at a provider (`kie@studio`). Only this account is used
+    /// under the budget.
     pub account: String,
     /// The most that may be spent, in the account's credits.
     pub cap: f64,
     /// The price of one call in credits, if the caller knows it.
     pub price: Option<f64>,
-    /// The highest price of one call in credits, if known. Without it, an unknown price sets aside all that is left.
+    /// The highest price of one call in credits, if known. Without this value, a call of unknown price sets aside all
+    /// that is left.
     pub most: Option<f64>,
 }
 
@@ -310,7 +318,7 @@ impl Begin {
 }
 
 impl Listed {
-    /// Makes an entry in short without a job, a prompt and a target.
+    /// Makes a summary without a job, a prompt and a target.
     pub fn new(key: impl Into<Arc<str>>, state: EntryState, at: SystemTime) -> Self {
         let since = at.duration_since(SystemTime::UNIX_EPOCH);
         Self {
@@ -326,7 +334,7 @@ impl Listed {
 }
 
 impl Begun {
-    /// Returns the error of a call that may not be made, if asking again does not help.
+    /// Returns the error of a call that must not be made, if asking again does not help.
     pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
         match self {
             Self::KeyReused => Some(key_reused(&want.key)),
@@ -369,7 +377,7 @@ pub(crate) fn key_reused(key: &str) -> Error {
     Error::new(ErrorKind::KeyReused, message)
 }
 
-/// Makes the error of a wish whose target another open entry has. `key` is the key of that entry.
+/// Makes the error of a wish whose target another open entry has. `key` is the key of the other entry.
 pub fn target_taken(target: &str, key: &str) -> Error {
     let message =
         format!("{target} is where the video of {key} is to be saved; choose another place");

@@ -1,15 +1,16 @@
 //! The decisions that every ledger makes in the same way, for authors of ledgers.
 //!
-//! A ledger stores entries, and these functions say what an event means for them. The ledger itself does the following:
+//! A ledger stores entries, and these functions decide what an event does to an entry. The ledger itself does the
+//! following:
 //!
-//! - Each method of [`Ledger`](super::Ledger) is one transaction, and durable when it returns.
-//! - [`begin`](super::Ledger::begin) asks in this order: [`answer_for_used_key`], the other open entry with the same
+//! - Each method of [`Ledger`](super::Ledger) is one transaction, whose effect is durable when the method returns.
+//! - [`begin`](super::Ledger::begin) checks in this order: [`answer_for_used_key`], another open entry with the same
 //!   [`target`], [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state
-//!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that this was written,
-//!   it returns an error, and nothing is sent.
-//! - [`want`](super::Ledger::want) asks [`wanted`], and then for another open entry with the target.
-//! - [`record`](super::Ledger::record) asks [`check`] and then [`Event::is_late`], and lets [`Entry::apply`] change the
-//!   entry.
+//!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that the event was
+//!   written, the ledger returns an error, and nothing is sent.
+//! - [`want`](super::Ledger::want) calls [`wanted`], and then looks for another open entry with the same target.
+//! - [`record`](super::Ledger::record) calls [`check`] and [`Event::is_late`], and then changes the entry by
+//!   [`Entry::apply`].
 //! - An entry on its way whose process has ended is read as [`Unknown`](EntryState::Unknown).
 
 use std::time::{Duration, SystemTime};
@@ -20,31 +21,31 @@ use super::{
 pub use crate::limit::SentTimes;
 use crate::{Error, ErrorKind, Offer};
 
-/// The longest time for which an account is left alone after its provider has said that there were too many requests.
+/// The longest pause of an account after its provider has refused a call because of too many requests.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The amounts that decide whether a budget allows a call, all in the account's credits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spending {
     /// The amount that counts as spent: the sum of the costs of all calls that were not rejected, or the fall of the
-    /// balance if that is more. A call of unknown cost counts with the price of its [kind](price_kind), or else with
-    /// what was set aside for it.
+    /// balance if the fall is more. A call of unknown cost counts with the price of its [kind](price_kind), or else
+    /// with the amount that was set aside for it.
     pub spent: f64,
     /// The highest known price of a call of this kind.
     pub price: Option<f64>,
-    /// The lowest known price of all kinds of the account.
+    /// The lowest known price of a call of the account, of any kind.
     pub least: Option<f64>,
-    /// True if a call under way, which is on its way or accepted, has no known price.
+    /// True if a call that is on its way or accepted has no known cost yet.
     pub has_unpriced_call: bool,
-    /// True if something was set aside for such a call.
+    /// True if an amount was set aside for such a call.
     pub is_set_aside: bool,
 }
 
-/// Returns the event to write down for a wish, or nothing if the entry of its key stays as it is.
+/// Returns the event to write down for a wish, or nothing if the entry of the key stays as it is.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::KeyReused`] if the key stands for another wish.
+/// [`ErrorKind::KeyReused`] if the key has another wish.
 pub fn wanted(want: Want, known: Option<&Entry>) -> Result<Option<Event>, Error> {
     if let Some(entry) = known {
         if !want.wish.is_same(&entry.wish) {
@@ -62,34 +63,35 @@ pub fn wanted(want: Want, known: Option<&Entry>) -> Result<Option<Event>, Error>
     }))
 }
 
-/// Returns the place where a wish is to be saved. No other open entry may have it.
+/// Returns the target of a wish. No other open entry may have the same target.
 pub fn target<'a>(want: &'a Want, known: Option<&'a Entry>) -> Option<&'a str> {
     let stored = known.and_then(|entry| entry.target.as_deref());
     want.target.as_deref().or(stored)
 }
 
-/// Returns the answer if the key is known and nothing is to be sent under it.
+/// Returns the answer if the key has an entry under which nothing may be sent. Returns nothing if the wish may be sent.
 pub fn answer_for_used_key(want: &Want, known: Option<&Entry>) -> Option<Begun> {
     let entry = known?;
     if !want.wish.is_same(&entry.wish) {
         return Some(Begun::KeyReused);
     }
-    // In every other state a call was paid or may have been, and a second one would pay twice.
+    // In every other state a call was paid for or may have been, so a second call could pay twice.
     let is_to_be_sent = matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
     (!is_to_be_sent).then(|| Begun::Known(Box::new(entry.clone())))
 }
 
-/// Returns the answer if the account takes no call now. `now` counts from the same beginning as the starts.
+/// Returns the answer if the account accepts no call now. `now` counts from the same moment as `starts`.
 pub fn not_before(begin: &Begin, starts: &SentTimes, now: Duration) -> Option<Begun> {
     let pause = starts.pause(begin.limit, now)?;
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
 }
 
-/// Returns the amount that a budget has to set aside for a call. It is none if the price is known from earlier calls.
+/// Returns the amount that a budget has to set aside for a call. Returns nothing if the price is known from earlier
+/// calls.
 ///
 /// # Errors
 ///
-/// The answer if the call has to wait, or must not be made.
+/// The answer that makes the call wait or forbids it.
 pub fn set_aside(
     budget: &Budget,
     offer: &Offer,
@@ -127,7 +129,8 @@ pub fn set_aside(
     Err(Begun::OverBudget(why))
 }
 
-/// Makes the event to write down before a call leaves at this time. `reserved` is what was [set aside](set_aside).
+/// Makes the event that a ledger writes down before it allows a call. `reserved` is the amount that was [set
+/// aside](set_aside).
 pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Option<f64>) -> Event {
     let mut attempt = Attempt::new(&begin.offer, at);
     attempt.marker = begin.marker;
@@ -141,11 +144,12 @@ pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Opti
 }
 
 /// Refuses an event that does not fit the entry any more: a repeated call that another process has made, or a
-/// settlement of an entry that has changed since somebody looked. `owner` is the key of the entry with the settled job.
+/// settlement of an entry that has changed since the caller looked at it. `owner` is the key of the entry that has the
+/// settled job.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::OnItsWay`] for the call, and [`ErrorKind::InvalidRequest`] for the settlement.
+/// [`ErrorKind::OnItsWay`] for the repeated call, and [`ErrorKind::InvalidRequest`] for the settlement.
 pub fn check(event: &Event, entry: &Entry, owner: Option<&str>) -> Result<(), Error> {
     match event {
         Event::CalledAgain { calls } => check_call(entry, *calls),
@@ -154,7 +158,8 @@ pub fn check(event: &Event, entry: &Entry, owner: Option<&str>) -> Result<(), Er
     }
 }
 
-/// Returns the wish of an entry as it is kept. Links lose their queries once nothing is to be sent any more.
+/// Returns the wish of an entry as a ledger stores it. Its links have their queries only while the wish may still be
+/// sent.
 pub fn kept_wish(entry: &Entry) -> Wish {
     match entry.state {
         EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay => entry.wish.clone(),
@@ -162,7 +167,8 @@ pub fn kept_wish(entry: &Entry) -> Wish {
     }
 }
 
-/// Returns the kind of a call, whose first word is the account. Calls of a kind cost the same and take about as long.
+/// Returns the kind of a call. Calls of one kind cost the same and take about as long. The first word of the text is
+/// the account.
 pub fn price_kind(offer: &Offer) -> String {
     let request = &offer.request;
     let seconds = request.seconds.unwrap_or(8);
@@ -176,7 +182,7 @@ pub fn price_kind(offer: &Offer) -> String {
     )
 }
 
-/// Returns the pause after a rejection for too many requests. Other rejections have none.
+/// Returns the pause after a rejection because of too many requests. After any other rejection there is no pause.
 pub fn pause_after(error: &Error) -> Option<Duration> {
     let pause = error.retry_after().unwrap_or(Duration::from_secs(10));
     let is_limit = error.kind() == ErrorKind::RateLimited;
@@ -185,7 +191,8 @@ pub fn pause_after(error: &Error) -> Option<Duration> {
 
 fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
-    // Of two processes that repeat a call, only the first to count it may send it. The other would pay once more.
+    // If two processes repeat a call, only the process that counts it first may send it. The other process would pay
+    // once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
             "another task or process is calling for {}; ask again for its outcome",
@@ -203,14 +210,14 @@ fn check_settlement(
     owner: Option<&str>,
 ) -> Result<(), Error> {
     let refuse = |message| Err(Error::new(ErrorKind::InvalidRequest, message));
-    // A call that began after somebody looked was not seen, and may have been paid.
+    // A call that began after the caller looked may be paid for, and the settlement does not know of it.
     if !entry.can_be_settled() || entry.attempts.len() != attempts {
         return refuse(format!(
             "{} is {} now; check it again before you settle it",
             entry.key, entry.state
         ));
     }
-    // Another key has this job, so the call of this key may have become a further paid task.
+    // Another key has this job, so the call of this key may be paid for as a different task.
     if let Outcome::Accepted { job, .. } = outcome
         && let Some(other) = owner.filter(|owner| *owner != entry.key)
     {
