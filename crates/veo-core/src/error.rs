@@ -8,8 +8,8 @@ use veo_transport::{excerpt, without_queries};
 
 use crate::{JobRef, ParseJobRefError};
 
-/// The reason why there is no video. [`charged`](Error::charged), [`resend`](Error::resend), [`fault`](Error::fault)
-/// and [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what happened.
+/// The reason why there is no video. [`kind`](Error::kind) says what happened. [`charged`](Error::charged),
+/// [`resend`](Error::resend), [`fault`](Error::fault) and [`job`](Error::job) say what to do next.
 ///
 /// ```
 /// use veo_core::{Charged, Error, Fault, Resend};
@@ -26,11 +26,11 @@ use crate::{JobRef, ParseJobRefError};
 /// # assert_eq!(advice(&Error::passing("Timeout")), "send it again");
 /// ```
 ///
-/// Links are shown without their queries, which can be signatures; also in the words of a provider.
+/// All links are shown without their queries, which can be signatures, even in the words of a provider.
 ///
-/// An error can be stored as JSON and read again. The JSON has the answers to the four questions, so that a program need not
-/// know the kinds: `charged` is `yes`, `no` or `unknown`; `resend` is `never`, `same`, `after` or `change_input`; `fault` is
-/// `caller`, `provider`, `network` or `policy`. The causes are kept as texts.
+/// An error can be stored as JSON and read again. The JSON has the answers of these methods, so that a program need not
+/// know the kinds: `charged` is `yes`, `no` or `unknown`; `resend` is `never`, `same`, `after` or `change_input`;
+/// `fault` is `caller`, `provider`, `network` or `policy`. The causes are stored as texts.
 ///
 /// ```
 /// use veo_core::{Error, ErrorKind};
@@ -52,16 +52,16 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     subject: Option<Subject>,
-    /// True if a job failed for what it was to be made from.
+    /// True if a job failed because of its input, such as an image.
     unusable_input: bool,
-    /// True if a job failed for a reason that passes.
+    /// True if a job failed for a temporary reason.
     passing: bool,
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
     reply: Option<String>,
     job: Option<JobRef>,
-    /// The answer to whether a video was paid for, where that does not follow from the kind and the job.
+    /// The answer of [`Error::charged`], if it was set and does not follow from the kind and the job.
     paid: Option<Charged>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -87,9 +87,9 @@ pub enum ErrorKind {
     NotSent,
     /// The caller has [stopped](crate::Client::submit_until) the request before it was sent.
     Stopped,
-    /// The provider does not take the key, or shuts out the account or the address of the caller.
+    /// The provider does not accept the API key, or blocks the account or the address of the caller.
     Unauthorized,
-    /// The key has used up a limit of its own.
+    /// The API key has used up its own limit.
     KeyExhausted,
     /// The account has not enough credits.
     InsufficientCredits,
@@ -97,34 +97,37 @@ pub enum ErrorKind {
     RateLimited,
     /// The provider is under maintenance.
     Maintenance,
-    /// The provider does not have the model or the endpoint, or not any more. A job with this error has no video.
+    /// The provider does not have the model or the endpoint, or has removed it. A job with this error has no video.
     Retired,
-    /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
+    /// The provider's policy forbids the prompt, an image or the made video; [`Error::fault`] says which.
     Policy,
-    /// The provider refused for another reason, which its words say. With a job, it refused to make the video larger.
+    /// A refusal that no other kind describes; its words have the reason. If the error has a job, an upgrade was
+    /// refused.
     Refused,
-    /// The key stands for another request in the [ledger](crate::ledger). Nothing was sent; use another key.
+    /// The key has another request in the [ledger](crate::ledger). Nothing was sent; use another key.
     KeyReused,
-    /// Another open entry of the [ledger](crate::ledger) is to be saved in the same place. Nothing was sent.
+    /// Another open entry of the [ledger](crate::ledger) has the same target. Nothing was sent.
     TargetTaken,
     /// The request would cost more than the [budget](crate::ledger::Budget) has left. Nothing was sent.
     OverBudget,
-    /// The [ledger](crate::ledger) cannot be read or written. When sending, this means that nothing was sent. From
-    /// [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid for.
+    /// The [ledger](crate::ledger) cannot be read or written. If the call was to send a request, the request was not
+    /// sent. From [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid
+    /// for.
     Ledger,
-    /// The [ledger](crate::ledger) is damaged, or the file is something else. Nothing is sent from it.
+    /// The [ledger](crate::ledger) is damaged, or the file is no ledger. Nothing is sent from it.
     LedgerDamaged,
-    /// The request was sent, and nothing reliable came back.
+    /// The request was sent, and no reliable reply came back. It may have been charged.
     OutcomeUnknown,
-    /// The request of this key is on its way in another task or process. Ask again; it is never sent by two.
+    /// Another Tokio task or process is sending the request of this key. Ask again for its outcome; it is not sent
+    /// twice.
     OnItsWay,
-    /// The state of a job could not be read. The job goes on; wait for it again.
+    /// The state of a job could not be read. The job continues; wait for it again.
     Unavailable,
     /// The job failed at the provider. [`Error::resend`] says whether the same request can do better.
     JobFailed,
-    /// The job did not finish in time. It goes on; wait for it again.
+    /// The job did not finish in time. The job continues; wait for it again.
     TimedOut,
-    /// The finished video could not be saved. It is paid for and still there; download it again.
+    /// The finished video could not be saved. It is paid for and still at the provider; download it again.
     Download,
     /// Something on this machine does not work, such as a file or the disk.
     Local,
@@ -133,7 +136,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns whether the key or the account is at fault, so that every other request would be refused too.
+    /// Returns whether the API key or the account is at fault, so that every other request would be refused too.
     pub fn is_of_account(self) -> bool {
         matches!(
             self,
@@ -155,11 +158,11 @@ impl ErrorKind {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Charged {
-    /// It was paid for: there is a job. Only learning of it, making it larger or saving it has failed.
+    /// A video was paid for: there is a job. Only reading its state, making it larger or saving it has failed.
     Yes,
-    /// It was not paid for.
+    /// No video was paid for.
     No,
-    /// It may have been paid for. The providers' documents promise no refund for failed jobs, though both speak of one.
+    /// A video may have been paid for. For failed jobs, the pages of both providers mention refunds, and promise none.
     Unknown,
 }
 
@@ -182,13 +185,14 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// Do not send it: it could be charged twice, there is a job to go on with, or a job failed and nobody knows why.
+    /// Do not send it: it could be charged twice, its job is still running or has a video, or its job failed for an
+    /// unknown reason.
     Never,
-    /// Send it as it is. After a failed job that is a new job with a new price.
+    /// Send the same request again. After a failed job this makes a new job, which is paid for again.
     Same,
-    /// Send it after this time.
+    /// Send the same request again after this time.
     After(Duration),
-    /// Change the request, the key or the account first.
+    /// Change the request, the API key or the account first.
     ChangeInput,
 }
 
@@ -210,11 +214,11 @@ pub enum Resend {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The caller: the request, the key or the account.
+    /// The caller: the request, the API key or the account.
     Caller,
     /// The provider.
     Provider,
-    /// The network between here and there.
+    /// The network between this program and the provider.
     Network,
     /// The rules on what may be made.
     Policy(Subject),
@@ -278,8 +282,8 @@ impl Error {
         error
     }
 
-    /// Makes the error of a job that failed for what it was to be made from, other than by a policy: an image that
-    /// could not be fetched, or a language that is not understood. The same request would fail again.
+    /// Makes the error of a job that failed because of its input, but not because of a policy: an image could not be
+    /// fetched, or a language is not understood. The same request would fail again.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};
@@ -293,7 +297,7 @@ impl Error {
         error
     }
 
-    /// Makes the error of a job that failed for a passing reason, such as an internal error. A new try may succeed.
+    /// Makes the error of a job that failed for a temporary reason, such as an internal error. A new job may succeed.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};
@@ -337,7 +341,7 @@ impl Error {
         self
     }
 
-    /// Sets whether something was paid for, or may have been, whatever the kind says.
+    /// Sets the answer of [`charged`](Self::charged), whatever the kind says.
     ///
     /// ```
     /// use veo_core::{Charged, Error, ErrorKind, Resend};
@@ -351,7 +355,8 @@ impl Error {
         self
     }
 
-    /// Makes an error with the same answers about money, blame and what to do, but with another message and no job.
+    /// Makes an error with another message and no job, but with the same kind, and the same answers of
+    /// [`charged`](Self::charged), [`resend`](Self::resend) and [`fault`](Self::fault).
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, JobRef};
@@ -381,7 +386,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
-        // A line break in the words of others could make them look like a line of the caller's program.
+        // A line break in the provider's words could make these words look like a line of the caller's program.
         let lines: Vec<_> = self.0.message.lines().map(str::trim).collect();
         self.0.message = lines.join(" ");
         self.0.provider_code = code.map(|code| excerpt(code.as_bytes(), KEPT));
@@ -389,7 +394,7 @@ impl Error {
         self
     }
 
-    /// Adds the provider's reply, of which the first 4 KiB are kept.
+    /// Adds the provider's reply. The error stores its first 4 KiB.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind};
@@ -477,7 +482,7 @@ impl Error {
         self.0.subject
     }
 
-    /// Returns the job that the error is about, so that it is not lost with the error.
+    /// Returns the job that the error is about, so that a paid job is not lost.
     ///
     /// ```
     /// fn to_wait_for(error: &veo_core::Error) -> Option<String> {
@@ -504,8 +509,8 @@ impl Error {
         self.0.provider_words.as_deref()
     }
 
-    /// Returns the provider's reply as it came, if there was one: a refusal, a failed job, a success without a video,
-    /// or a reply that is not understood. It is the start of a long reply, and its links are without their queries.
+    /// Returns the first 4 KiB of the provider's reply, if there was one: a refusal, a failed job, a success without a
+    /// video, or a reply that is not understood. Its links have no queries.
     ///
     /// ```
     /// fn for_a_log(error: &veo_core::Error) -> &str {
@@ -536,7 +541,7 @@ impl Error {
             ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => {
                 Charged::Unknown
             }
-            // The job was accepted before this was found.
+            // The job was accepted before it failed, so it may have been charged.
             ErrorKind::Policy | ErrorKind::Retired if self.0.job.is_some() => Charged::Unknown,
             _ if self.0.job.is_some() => Charged::Yes,
             _ => Charged::No,
@@ -552,7 +557,7 @@ impl Error {
     /// assert_eq!(Error::new(ErrorKind::OutcomeUnknown, "no answer").resend(), Resend::Never);
     /// ```
     pub fn resend(&self) -> Resend {
-        /// The pause for a provider that does not say when to come back.
+        /// The pause if the provider does not say when to send again.
         const LIMIT: Duration = Duration::from_secs(10);
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
@@ -563,7 +568,7 @@ impl Error {
                 None => Resend::Never,
             },
             ErrorKind::Policy | ErrorKind::Retired => Resend::ChangeInput,
-            // The job goes on, or it has ended with a video.
+            // The job is still running or has a video, so a new request could pay twice.
             _ if self.0.job.is_some() => Resend::Never,
             _ if matches!(self.0.paid, Some(Charged::Yes | Charged::Unknown)) => Resend::Never,
             ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger | ErrorKind::Local => {
@@ -597,7 +602,7 @@ impl Error {
         )
     }
 
-    /// Returns whether a video cannot be made larger. A failure to ask is no such error.
+    /// Returns whether the error means that a video cannot be made larger. A lost reply does not mean this.
     pub(crate) fn refuses_upgrade(&self) -> bool {
         matches!(
             self.0.kind,
@@ -709,7 +714,7 @@ impl<'de> Deserialize<'de> for Error {
     }
 }
 
-/// An error as JSON. What follows from the kind is written for readers, and not read again.
+/// An error as JSON. The fields that follow from the kind are written for readers, and are not read back.
 #[derive(Deserialize, PartialEq, Serialize)]
 struct ErrorJson {
     kind: ErrorKind,

@@ -9,7 +9,7 @@ use crate::text::{link, redact_texts};
 use crate::time::{now, optional_unix_seconds, unix_seconds};
 use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 
-/// An accepted job: where it lives, and what was sent for it. It can be stored as JSON.
+/// An accepted job: its name, and the offer that was sent. It can be stored as JSON.
 ///
 /// ```
 /// # fn example(job: &veo_core::Job) -> Result<(), serde_json::Error> {
@@ -20,17 +20,17 @@ use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// The job as one line, which is enough to wait for it.
+    /// The name of the job, which is enough to wait for the job.
     pub reference: JobRef,
     /// The offer that was sent.
     pub offer: Offer,
     /// The time of acceptance; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub accepted_at: SystemTime,
-    /// The refusals of the providers that were asked before.
+    /// The refusals of the providers that were asked before this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
-    /// The reason why the [ledger](crate::ledger) has no record of it, if writing failed. Then keep the reference.
+    /// The error of the [ledger](crate::ledger), if it could not store this job. Then keep `reference` yourself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<Box<Error>>,
 }
@@ -93,25 +93,27 @@ impl AsRef<JobRef> for Job {
 /// }
 /// ```
 ///
-/// The table shows what can happen on the way, how often the request then arrives, and what the caller is told. The
-/// tests of this library measure it on raw sockets.
+/// The table shows what can happen on the way, how often the request then arrives, and the outcome that the caller
+/// gets. The tests of this library measure these values on raw sockets.
 ///
 #[doc = include_str!("submission.md")]
 #[derive(Debug)]
 #[must_use = "an unknown outcome may have been charged"]
 pub enum Submission {
-    /// The provider has taken the request. The job is paid for.
+    /// The provider has accepted the request. The job is paid for.
     Accepted(Job),
-    /// No provider has taken the request: it was refused, or it was not sent. It is safe to send it again, here or
-    /// elsewhere. With [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier
-    /// one under the same key may be paid for: do not use another key.
+    /// The request was refused or not sent. Nothing was charged, so it can be sent again, here or elsewhere. With
+    /// [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier call under the
+    /// same key may be paid for: do not use another key.
     Rejected(Error),
-    /// The request was sent, and nothing reliable came back. It may have been charged, and is not sent again by itself.
+    /// The request was sent, and no reliable reply came back. It may have been charged. The client does not send it
+    /// again.
     Unknown(Unknown),
 }
 
 impl Submission {
-    /// Makes the outcome of a paid request that ended in an error. It is unknown if the error says so.
+    /// Makes the outcome of a paid request that ended in an error. It is unknown for [`ErrorKind::OutcomeUnknown`], and
+    /// otherwise rejected.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -130,7 +132,7 @@ impl Submission {
                 offer: offer.clone(),
                 sent_at,
             }),
-            // The provider's words can name an image where there is none. They then mean the prompt.
+            // The provider's words can name an image although the request has none. They then mean the prompt.
             ErrorKind::Policy if offer.request.images().is_empty() => {
                 Self::Rejected(error.not_of_an_image())
             }
@@ -147,8 +149,8 @@ impl Submission {
     }
 }
 
-/// A paid request with an unknown outcome. To find the outcome, look in the provider's list for a task with this
-/// prompt, or for a charge, from the time of sending on.
+/// A paid request with an unknown outcome. To find the outcome, look at the provider for a task with this prompt, or
+/// for a charge, from the time of sending on.
 ///
 /// ```
 /// fn tell(unknown: &veo_core::Unknown) {
@@ -159,20 +161,20 @@ impl Submission {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unknown {
-    /// The key in the [ledger](crate::ledger), if there is one. It [settles](crate::Client::settle) the outcome.
+    /// The key in the [ledger](crate::ledger), if the client has a ledger. [Settle](crate::Client::settle) this key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The error that left the outcome open.
     pub error: Error,
     /// The offer that was sent.
     pub offer: Offer,
-    /// The time of sending; in JSON the seconds since 1970. Look for a task or a charge from then on.
+    /// The time of sending; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub sent_at: SystemTime,
 }
 
 /// The state of a job. [`Client::state`](crate::Client::state) returns it, and
-/// [`Client::wait_with`](crate::Client::wait_with) reports each.
+/// [`Client::wait_with`](crate::Client::wait_with) reports each state.
 ///
 /// ```
 /// use veo_core::State;
@@ -189,8 +191,8 @@ pub struct Unknown {
 /// # assert_eq!(line(&State::Pending), "waiting");
 /// ```
 ///
-/// In JSON it is an object whose `state` is `pending`, `running`, `finished` or `failed`. A finished one also has the
-/// fields of the [`Video`], and a failed one those of the [`Error`].
+/// In JSON it is an object whose `state` is `pending`, `running`, `finished` or `failed`. A finished state also has the
+/// fields of the [`Video`], and a failed state those of the [`Error`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -202,7 +204,7 @@ pub enum State {
         /// The progress from 0 to 100, if the provider says so.
         percent: Option<u8>,
     },
-    /// There is a video.
+    /// The job has a video.
     Finished(Box<Video>),
     /// The job has failed, and there will be no video. The error says why, and carries the job.
     Failed(Box<Error>),
@@ -225,7 +227,7 @@ impl State {
         self
     }
 
-    /// Returns how the job has ended, if it has.
+    /// Returns the video or the error, if the job has ended.
     pub(crate) fn ended(self) -> Option<Result<Video, Error>> {
         match self {
             Self::Finished(video) => Some(Ok(*video)),
@@ -244,11 +246,11 @@ impl State {
     }
 }
 
-/// A finished video, and what the provider says of it. It is not saved yet:
-/// [`Client::download`](crate::Client::download) does that. Providers keep videos for some days only, kie.ai for 14.
+/// A finished video, as its provider describes it. It is not saved yet: [`Client::download`](crate::Client::download)
+/// saves it. Providers keep videos for some days only, kie.ai for 14 days.
 ///
-/// It can be stored as JSON, with whole links. But the content of a data URL of more than 1 MiB is in this value alone.
-/// Its debug text leaves out what can be a signature in a link.
+/// It can be stored as JSON, with whole links, but without the content of a data URL of more than 1 MiB. The debug text
+/// leaves out the parts of links that can be signatures.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -265,27 +267,27 @@ impl State {
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Video {
-    /// The job that made it.
+    /// The job that made the video.
     pub job: JobRef,
-    /// The places where it is, or may be. It is saved from the first link that leads to it.
+    /// The links that lead to the video, or may do so. The first link that works is used.
     pub urls: Vec<String>,
-    /// The delivered resolution in the provider's words, if it said so.
+    /// The delivered resolution in the provider's words, if reported.
     pub resolution: Option<String>,
-    /// True if each video has sound, or nothing if the provider did not say so.
+    /// True if each video has sound; none if not reported.
     pub has_audio: Option<bool>,
-    /// The seeds, if the provider said so.
+    /// The seeds, if reported.
     pub seeds: Vec<i64>,
-    /// Its price in the provider's credits, if it said so.
+    /// The price in the provider's credits, if reported.
     pub credits: Option<f64>,
-    /// The time at which the provider began, by its own clock, if it said so; in JSON the seconds since 1970.
+    /// The time at which the provider began, by the provider's clock, if reported; in JSON the seconds since 1970.
     #[serde(default, with = "optional_unix_seconds")]
     pub created_at: Option<SystemTime>,
-    /// The time at which the provider was done, by its own clock, if it said so; in JSON the seconds since 1970.
+    /// The time at which the provider finished, by the provider's clock, if reported; in JSON the seconds since 1970.
     #[serde(default, with = "optional_unix_seconds")]
     pub completed_at: Option<SystemTime>,
-    /// The reason why it is smaller than asked for, if it could not be made larger.
+    /// The reason why the video is smaller than requested, if it could not be made larger.
     pub shortfall: Option<String>,
-    /// The provider's last reply: its first 4 KiB, as text, with links without their queries.
+    /// The first 4 KiB of the provider's last reply, as text. Its links have no queries.
     pub raw: String,
     /// The content of links that are long data URLs.
     #[serde(skip)]
@@ -317,7 +319,7 @@ impl Video {
         }
     }
 
-    /// Returns a copy to be shown: its links are without secrets, so it cannot be downloaded.
+    /// Returns a copy for display. Its links have no queries, so the copy cannot be downloaded.
     ///
     /// ```
     /// use veo_core::{JobRef, Video};
@@ -332,7 +334,7 @@ impl Video {
         video
     }
 
-    /// Returns whether the provider says that it is smaller than this.
+    /// Returns whether the delivered resolution is known and below this one.
     pub(crate) fn is_below(&self, wanted: Resolution) -> bool {
         let delivered = self
             .resolution

@@ -28,7 +28,7 @@
 //! | feature | by default | use |
 //! | --- | --- | --- |
 //! | `rustls` | on | https by rustls, with built-in root certificates; it needs no library of the system |
-//! | `native-tls` | off | https by the TLS library of the system, also if both features are on |
+//! | `native-tls` | off | https by the TLS library of the system; used if both features are on |
 //!
 //! If both features are off, only plain http to this machine is possible, as to a simulator.
 

@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The number of paid requests that an account takes in a span of time.
+/// The number of paid requests that an account accepts in a span of time.
 ///
-/// A provider refuses requests beyond it, so they wait here.
+/// The provider refuses further requests, so this library makes them wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,17 +26,17 @@ impl Limit {
         Self { requests, per }
     }
 
-    /// Returns the span in which requests are counted here. It is longer than the provider's: the provider counts a
-    /// slow request when it arrives, and so together with later ones.
+    /// Returns the span in which this library counts requests. It is longer than the provider's span, since the
+    /// provider counts a slow request only when the request arrives.
     pub(crate) fn span(self) -> Duration {
         self.per.saturating_add(self.per / 40)
     }
 }
 
-/// The number of requests that are remembered. It is more than any provider allows in a span.
+/// The number of requests that are remembered. No provider allows more requests in a span.
 const REMEMBERED: usize = 1000;
 
-/// The times at which the last paid requests of an account were sent, since some beginning.
+/// The times at which the last paid requests of an account were sent, counted from a moment that the ledger chooses.
 #[derive(Clone, Debug, Default)]
 pub struct SentTimes {
     times: VecDeque<Duration>,
@@ -58,7 +58,7 @@ impl SentTimes {
     pub fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
         let mut free = self.not_before;
         if let Some(limit) = limit {
-            // There is room for one more once this request is older than the span.
+            // One more request may be sent as soon as this request is older than the span.
             let oldest = self
                 .times
                 .len()

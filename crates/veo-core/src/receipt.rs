@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::time::now;
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
-/// The receipt of a finished video: what was asked for, what was paid for, and what came. It serializes to JSON. There
-/// is an example at [`Client::download`](crate::Client::download).
+/// The receipt of a finished video: the request, the price and the delivered file. It can be stored as JSON.
+/// [`Client::download`](crate::Client::download) has an example.
 ///
 /// ```
 /// fn keep(receipt: &veo_core::Receipt) -> Result<String, serde_json::Error> {
@@ -19,16 +19,16 @@ pub struct Receipt {
     /// The job: its provider, its model, its request as sent, and its time of acceptance. Links are without secrets,
     /// and bytes of images are left out.
     pub job: Job,
-    /// The resolution in the provider's words, if it said so.
+    /// The resolution in the provider's words, if reported.
     pub resolution: Option<String>,
-    /// Its price in the provider's credits, if it said so. An unknown price is not zero.
+    /// The price in the provider's credits, if reported. An unknown price is not zero.
     pub credits: Option<f64>,
-    /// The seeds, if the provider said so.
+    /// The seeds, if reported.
     pub seeds: Vec<i64>,
-    /// The time at which the provider began, by its own clock, if it said so.
+    /// The time at which the provider began, by the provider's clock, if reported.
     #[serde(with = "crate::time::optional_unix_seconds")]
     pub created_at: Option<SystemTime>,
-    /// The time at which the provider was done, by its own clock, if it said so.
+    /// The time at which the provider finished, by the provider's clock, if reported.
     #[serde(with = "crate::time::optional_unix_seconds")]
     pub completed_at: Option<SystemTime>,
     /// The file, with its SHA-256 and the properties of its content.
@@ -36,7 +36,7 @@ pub struct Receipt {
     /// The time at which this receipt was made.
     #[serde(with = "crate::time::unix_seconds")]
     pub made_at: SystemTime,
-    /// The differences between the request and the video. It is empty if all is well.
+    /// The differences between the request and the video. The list is empty if there are none.
     pub discrepancies: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Receipt {
         }
     }
 
-    /// Returns whether less came than was asked for: the video is smaller or shorter, or has no sound.
+    /// Returns whether the video is smaller or shorter than requested, or lacks the requested sound.
     pub fn is_less(&self) -> bool {
         !lacks(&self.job, &self.saved.media).is_empty()
     }
@@ -101,10 +101,10 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     found
 }
 
-/// The seconds by which a video may be longer or shorter than asked for.
+/// The seconds by which a video may be longer or shorter than requested.
 const TOLERANCE: f64 = 0.5;
 
-/// Returns what the file has less of than was asked for.
+/// Returns in which respects the file is less than the request.
 fn lacks(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
     let mut found = Vec::new();

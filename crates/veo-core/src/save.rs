@@ -1,4 +1,4 @@
-//! Saves a video to a file, from the first of its links that leads to it.
+//! Saves a video to a file, from the first of its links that works.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crate::text::link;
 use crate::{Client, Error, ErrorKind, Provider, Saved, State, Video};
 
 impl Client {
-    /// Saves a video. It tries the links of the video in order, then the links that the provider names for the job now,
-    /// and at last the link that the provider has a call of its own for.
+    /// Saves a video. It tries the links of the video in order, then the links that the provider now names for the job,
+    /// and at last a fresh link from [`Provider::fresh_link`].
     pub(crate) async fn save(
         &self,
         video: &Video,
@@ -53,7 +53,7 @@ struct Link {
     content: Option<Bytes>,
 }
 
-/// The links of a video, as they are tried one after the other.
+/// The links of a video, in the order in which they are tried.
 struct LinkQueue<'a> {
     provider: Option<&'a dyn Provider>,
     video: &'a Video,
@@ -69,9 +69,9 @@ struct LinkQueue<'a> {
 
 /// A source of further links.
 enum Further {
-    /// The provider is asked again for the state of the job.
+    /// The links in the current state of the job.
     OfTheJob,
-    /// The provider is asked for a fresh link.
+    /// A fresh link from the provider.
     OfTheProvider,
 }
 
@@ -114,7 +114,7 @@ impl LinkQueue<'_> {
         }
     }
 
-    /// Makes the error, which says for each link why it leads to no video.
+    /// Makes the error, which says for each link why the link leads to no video.
     fn none_works(self) -> Error {
         let mut said: Vec<String> = Vec::new();
         let mut tried: Vec<(String, NoVideo)> = Vec::new();
@@ -158,7 +158,7 @@ fn links_of(video: &Video) -> Vec<Link> {
 
 async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<Link>, Error> {
     match provider.state(&video.job).await? {
-        // After an upgrade, the provider can still give the links of the smaller video here.
+        // After an upgrade, the provider can still name the links of the smaller video here.
         State::Finished(again) if again.resolution == video.resolution => Ok(links_of(&again)),
         _ => Ok(Vec::new()),
     }

@@ -1,4 +1,4 @@
-//! Work on the entries of a ledger, one call at a time: for queues, for servers, and after a crash.
+//! Does the next call for an entry of a ledger: for queues, for servers, and after a crash.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -45,41 +45,41 @@ pub enum Step {
     Video(Box<Video>),
     /// There will be no video under this key. [`Error::charged`] says whether it was paid for.
     Failed(Box<Error>),
-    /// The request may have been charged, and is not sent again. [Settle](Client::settle) it.
+    /// The request may have been charged, and is not sent again until you [settle](Client::settle) its key.
     LookAtIt(Box<Unknown>),
-    /// The video was saved before. There is no receipt for an upgrade of a job that the ledger does not know.
+    /// The video was saved before. An upgrade of a job that the ledger does not have has no receipt.
     Done(Option<Box<Receipt>>),
 }
 
-/// The result of looking into an unknown outcome.
+/// The outcome that the caller has found for an unknown attempt.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// The request was taken, and is this job.
+    /// The provider has accepted the request as this job.
     Accepted(JobRef),
-    /// The request was not taken, and may be sent again.
+    /// The provider has not accepted the request, so it may be sent again.
     NotTaken,
 }
 
-/// The pause before a step that was not possible is tried again. A run waits longer each time, up to a minute.
+/// The pause before a failed step is repeated. A run waits longer after each failure, up to a minute.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The pause before a server steps again what is still open after it was handed on.
+/// The pause before a server steps a key again that is still open after its handler.
 const HANDED_AGAIN: Duration = Duration::from_secs(60);
-/// The time between two looks of a server at what other processes have written.
+/// The time between two readings of the ledger by a server, for entries of other processes.
 const READ_LEDGER_EVERY: Duration = Duration::from_secs(2);
 /// A time that is longer than any run.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// The most steps of a run that are under way at a time.
+/// The most steps of a run at a time.
 const AT_A_TIME: usize = 64;
 
 impl Client {
-    /// Stores a wish under a key, and sends nothing. [`step`](Self::step) or [`run`](Self::run) sends it. A key with
-    /// the same wish stays as it is, but a rejected entry becomes wanted again.
+    /// Stores a wish under a key, and sends nothing. [`step`](Self::step) or [`run`](Self::run) sends it. If the key
+    /// already has this wish, its entry stays as it is, except that a rejected entry becomes wanted again.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if no provider can make it or there is no ledger; [`ErrorKind::KeyReused`] if the
-    /// key stands for another request; [`ErrorKind::TargetTaken`], [`ErrorKind::Ledger`] and
+    /// [`ErrorKind::InvalidRequest`] if no provider can make the video, or this client has no ledger;
+    /// [`ErrorKind::KeyReused`] if the key has another wish; [`ErrorKind::TargetTaken`], [`ErrorKind::Ledger`] and
     /// [`ErrorKind::LedgerDamaged`].
     pub async fn want(&self, key: &str, request: &VideoRequest) -> Result<Entry, Error> {
         runtime()?;
@@ -95,16 +95,15 @@ impl Client {
         Ok(entry)
     }
 
-    /// Does the next thing for a key, with at most one paid call. It sends a wanted request, asks about an accepted
-    /// job, and begins an upgrade if the video is smaller than asked for. It never downloads.
+    /// Does the next thing for a key. A step sends a wanted request, asks about an accepted job, or begins an upgrade
+    /// if the video is smaller than requested. It never downloads, and at most one of its calls is charged.
     ///
-    /// A video can be handed over more than once: every step returns it until [`done`](Self::done) is called.
+    /// Every step of the key returns the video until you call [`done`](Self::done).
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if there is no such key, or no ledger; [`ErrorKind::Ledger`] and
-    /// [`ErrorKind::LedgerDamaged`]; otherwise why the provider could not be asked, or why an image could not be
-    /// uploaded. The step can be made again.
+    /// [`ErrorKind::LedgerDamaged`]; otherwise the error of the provider or of an upload. You can repeat the step.
     pub async fn step(&self, key: &str) -> Result<Step, Error> {
         self.check_record()?;
         let entry = self
@@ -122,7 +121,8 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            // An unknown call may be paid for. Only an upgrade whose call asks for its progress is called again.
+            // An unknown call may be paid for, so it is not sent again. The exception is an upgrade whose call also
+            // asks for the progress.
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
@@ -140,15 +140,18 @@ impl Client {
         }
     }
 
-    /// Steps every open entry that is not unknown, until none is left. It hands on each video, each failure, and each
-    /// outcome that becomes unknown. Entries that this client or its clones store or settle meanwhile are stepped too.
-    /// On [`Step::Video`], save the video and call [`done`](Self::done). [`Step::LookAtIt`] can be settled later.
+    /// Steps every open entry that is not unknown, until none is left. It passes to `handle` each video, each failure,
+    /// and each outcome that becomes unknown. It also steps entries that this client or its clones store or settle
+    /// meanwhile. On [`Step::Video`], save the video and call [`done`](Self::done). On [`Step::LookAtIt`],
+    /// [settle](Self::settle) the key, now or later.
     ///
-    /// Earlier unknown outcomes are not handed on. [List](crate::ledger::Ledger::list) them with [`Which::Open`].
+    /// Entries that were unknown before the run are not passed to `handle`. [List](crate::ledger::Ledger::list) them
+    /// with [`Which::Open`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if the ledger cannot be read, and [`ErrorKind::InvalidRequest`] if there is none.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read, and [`ErrorKind::InvalidRequest`] if this client has no
+    /// ledger.
     pub async fn run<F>(&self, handle: impl FnMut(String, Step) -> F) -> Result<(), Error>
     where
         F: Future<Output = ()>,
@@ -156,12 +159,12 @@ impl Client {
         self.drive(handle, false).await
     }
 
-    /// Steps like [`run`](Self::run), but for a server: it goes on when nothing is open, until `stop` is done. It also
-    /// steps what other processes have written, and hands a video on again after a minute if it is not
-    /// [`done`](Self::done) by then.
+    /// Steps like [`run`](Self::run), but for a server: it continues when no entry is open, until `stop` is done. It
+    /// also steps the entries of other processes. If a video is not [`done`](Self::done) a minute after its handler, it
+    /// is passed to `handle` again.
     ///
-    /// Once `stop` is done, all handlers and all questions are dropped, and the next run goes on with them. A paid call
-    /// that has left is not dropped: [`drain`](Self::drain) waits for it.
+    /// When `stop` is done, all handlers and all questions are dropped, and the next run repeats them. A paid call that
+    /// was sent is not dropped: [`drain`](Self::drain) waits for its outcome.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -190,7 +193,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there is no ledger. A ledger that cannot be read is read again later.
+    /// [`ErrorKind::InvalidRequest`] if this client has no ledger. If the ledger cannot be read, the run reads it again
+    /// later.
     pub async fn run_until<F>(
         &self,
         stop: impl Future<Output = ()>,
@@ -208,7 +212,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if it cannot be written.
+    /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if the ledger cannot be
+    /// written.
     pub async fn done(&self, key: &str, receipt: &Receipt) -> Result<(), Error> {
         runtime().map_err(|error| error.with_charged(Charged::Yes))?;
         let delivered = Box::new(Delivered::new(receipt));
@@ -218,14 +223,14 @@ impl Client {
             .map_err(|error| error.with_charged(Charged::Yes))
     }
 
-    /// Settles a key whose outcome is unknown. A job is accepted only if the provider knows its task and shows no other
-    /// prompt or model for it, or, for an upgrade, no other size or video. The task must belong to no other key.
-    /// [`Settlement::NotTaken`] can be taken back until something is sent under the key.
+    /// Settles a key whose outcome is unknown. A job is stored only if the provider has its task, and the task has no
+    /// other prompt or model (for an upgrade, no other size or video). The task must belong to no other key. After
+    /// [`Settlement::NotTaken`] the request can be sent again; until then a job can correct this settlement.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the outcome is not unknown, or the job cannot be that of the key; otherwise why
-    /// the provider did not answer, or why the ledger could not be written.
+    /// [`ErrorKind::InvalidRequest`] if the outcome is not unknown, or the job cannot be that of the key; otherwise the
+    /// error of the provider or of the ledger.
     pub async fn settle(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
         let entry = self.settled(key, settlement).await?;
         self.hurry_on(&entry);
@@ -233,13 +238,13 @@ impl Client {
     }
 
     /// Settles the unknown attempt that a verified webhook is about. It finds the attempt by the marker in the address
-    /// at which the webhook arrived. The webhook proves nothing, so the task is asked. Returns the entry of the job, if
-    /// there is one. A [run](Self::run) of this client or its clones steps it at once.
+    /// at which the webhook arrived. The webhook proves nothing, so the provider is asked about the task. Returns the
+    /// entry of the job, if there is one. A [run](Self::run) of this client or its clones steps this entry at once.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the job cannot be that of the attempt, or there is no ledger; otherwise why the
-    /// provider did not answer, or why the ledger could not be written.
+    /// [`ErrorKind::InvalidRequest`] if the job cannot be that of the attempt, or this client has no ledger; otherwise
+    /// the error of the provider or of the ledger.
     pub async fn settle_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
         let entry = self.settled_by(notice).await?;
         if let Some(entry) = &entry {
@@ -252,13 +257,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be read.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
         runtime()?;
         self.ledger().entry(key).await
     }
 
-    /// Steps open entries, until none is left or for ever.
+    /// Steps open entries, for ever or until none is left.
     async fn drive<F>(
         &self,
         mut handle: impl FnMut(String, Step) -> F,
@@ -324,7 +329,7 @@ impl Client {
                 }
                 key = hurried.recv() => match key {
                     Ok(key) => agenda.hurry(key),
-                    // There were too many keys to say which, so the ledger is read.
+                    // The channel has lost keys, so the whole ledger is read.
                     Err(_) => look_at = Instant::now(),
                 },
                 () = sleep_until(wake_at) => {}
@@ -332,7 +337,7 @@ impl Client {
         }
     }
 
-    /// Returns whether there is still something to do for a key after it was handed on.
+    /// Returns whether a key has to be stepped again after its handler.
     async fn is_left(&self, key: &str) -> bool {
         let entry = self.ledger().entry(key).await.ok().flatten();
         entry.is_some_and(|entry| entry.is_open() && entry.state != EntryState::Unknown)
@@ -346,7 +351,7 @@ impl Client {
             .await?
             .ok_or_else(|| no_such(key))?;
         match settlement {
-            // This lets the request be sent again, so it is the word of somebody who has looked.
+            // This lets the request be sent again. Only the caller can know that the provider has not accepted it.
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
                 let error = Error::new(ErrorKind::NotSent, "settled as not accepted");
                 let settled = Event::Settled {
@@ -392,7 +397,7 @@ impl Client {
         let Some(entry) = self.ledger().find(Find::Marker(marker)).await? else {
             return Ok(None);
         };
-        // The callback does not say which account it is about. The attempt does.
+        // The callback does not name the account, so the account is that of the attempt.
         let mut job = in_form_of(&entry, notice.job.clone());
         if let Some(attempt) = entry.attempts.last() {
             job.account = attempt
@@ -406,12 +411,12 @@ impl Client {
                 self.check_evidence(&entry, &job).await?;
                 self.accept(&entry, &job).await.map(Some)
             }
-            // The process that sends it hears of the job as well.
+            // In any other state the outcome is known, or the sending process will write it down.
             _ => Ok(Some(entry)),
         }
     }
 
-    /// Lets a run step an entry at once, if there is something to do for it.
+    /// Lets a run step an entry at once, if the entry is open and not unknown.
     fn hurry_on(&self, entry: &Entry) {
         if entry.is_open() && entry.state != EntryState::Unknown {
             // Without a run there is no receiver.
@@ -419,7 +424,7 @@ impl Client {
         }
     }
 
-    /// Refuses a task that cannot have come of what was sent.
+    /// Returns an error if a task cannot come from the offer that was sent.
     async fn check_evidence(&self, entry: &Entry, job: &JobRef) -> Result<(), Error> {
         let key = &entry.key;
         let is_upgrade = entry.upgrade().is_some();
@@ -452,7 +457,7 @@ impl Client {
             )));
         }
         let Described { prompt, model, .. } = described;
-        // A line that was torn off has nothing to compare with.
+        // An entry whose line was torn off has no prompt and no model to compare.
         if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
             && prompt.trim() != asked.prompt.trim()
         {
@@ -471,7 +476,7 @@ impl Client {
         Ok(())
     }
 
-    /// Returns the entry that a task belongs to: as its job, or as the task of an upgrade.
+    /// Returns the entry that has a task as its job or as the upgrade's own task.
     async fn owner_of(&self, job: &JobRef) -> Result<Option<Entry>, Error> {
         let task = job.without_resolution();
         if let Some(entry) = self.ledger().find(Find::Job(&task)).await? {
@@ -520,7 +525,7 @@ impl Client {
             return self.upgrade_step(entry).await;
         };
         let mut prepared = self.prepare(request).await?.key(&entry.key);
-        // Providers that have rejected it are asked again only when every one has.
+        // A provider that has rejected the request is asked again only after all providers have rejected it.
         let left = prepared.leave_out(&entry.attempts);
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
@@ -554,7 +559,7 @@ impl Client {
             return Err(damaged_record(&entry.key));
         };
         let wanted = job.reference.resolution;
-        // An upgrade that is under way goes on.
+        // An upgrade that was begun continues, so no second one is paid for.
         if let Some(to) = wanted
             && let Some(upgrade) = self
                 .ledger()
@@ -599,10 +604,10 @@ impl Client {
         }
     }
 
-    /// Steps an upgrade, for the video that it makes larger.
+    /// Steps the upgrade of a video.
     async fn larger_step(&self, small: &Entry, upgrade: &Entry) -> Result<Step, Error> {
         match Box::pin(self.step(&upgrade.key)).await? {
-            // The smaller video is paid for, so it is handed on.
+            // The smaller video is paid for, so the caller gets it.
             Step::Failed(error) => {
                 let Some(job) = small.job() else {
                     return Err(damaged_record(&small.key));
@@ -678,13 +683,13 @@ impl Client {
     }
 }
 
-/// The keys that a run has to step, with their times.
+/// The keys that a run has to step, and the time of each.
 struct Agenda {
-    /// True for the run of a server, which goes on when nothing is open.
+    /// True for the run of a server, which continues when no entry is open.
     for_ever: bool,
     due: BTreeSet<(Instant, String)>,
     turns: HashMap<String, Turn>,
-    /// The number of steps of a key in a row that were not possible.
+    /// The number of failed steps in a row of each key.
     failures: HashMap<String, usize>,
 }
 
@@ -694,10 +699,10 @@ enum Turn {
     Due(Instant),
     /// The key is being stepped or handled.
     Busy {
-        /// True if something happened to the key meanwhile.
+        /// True if the key was stored or settled meanwhile.
         is_hurried: bool,
     },
-    /// The key was handed on. A video is not handed on twice.
+    /// The handler of the key has ended. A video is not passed to a handler twice.
     Handed { is_video: bool },
 }
 
@@ -711,12 +716,12 @@ impl Agenda {
         }
     }
 
-    /// Returns the time at which something is due first.
+    /// Returns the earliest time at which a key is due.
     fn first(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Takes a key that is due now.
+    /// Removes and returns a key that is due now.
     fn next(&mut self) -> Option<String> {
         let (_, key) = self
             .first()
@@ -727,7 +732,7 @@ impl Agenda {
         Some(key)
     }
 
-    /// Adds the open keys that are not on the agenda. An unknown one waits until somebody settles it.
+    /// Adds the open keys that are not on the agenda. An unknown key waits until it is settled.
     fn take_up(&mut self, open: Vec<Listed>) {
         for Listed { key, state, .. } in open {
             if state != EntryState::Unknown && !self.turns.contains_key(&*key) {
@@ -736,7 +741,7 @@ impl Agenda {
         }
     }
 
-    /// Makes a key due now, since something has happened to it.
+    /// Makes a key due now, since it was stored or settled.
     fn hurry(&mut self, key: String) {
         match self.turns.get_mut(&key) {
             Some(Turn::Busy { is_hurried }) => *is_hurried = true,
@@ -747,11 +752,11 @@ impl Agenda {
         }
     }
 
-    /// Takes the result of a step, and returns it if it is to be handed on.
+    /// Returns the result of a step if the handler gets it. Otherwise plans the next step.
     fn stepped(&mut self, key: &str, step: Result<Step, Error>) -> Option<Step> {
         match step {
             Ok(Step::AgainAfter(pause)) => self.again(key.to_owned(), pause),
-            // Another process was faster.
+            // Another process has already saved the video.
             Ok(Step::Done(_)) => self.handled(key.to_owned(), true, false),
             Ok(step) => return Some(step),
             Err(error) => {
@@ -762,7 +767,7 @@ impl Agenda {
         None
     }
 
-    /// Lets a key be stepped again after a time.
+    /// Plans the next step of a key after a pause.
     fn again(&mut self, key: String, pause: Duration) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
@@ -774,7 +779,7 @@ impl Agenda {
         self.put(key, Instant::now() + pause);
     }
 
-    /// Lets a key be stepped again whose step was not possible.
+    /// Plans the next step of a key after a failed step.
     fn step_failed(&mut self, key: String) {
         let failures = self.failures.entry(key.clone()).or_default();
         let pause = growing_pause(*failures);
@@ -782,7 +787,7 @@ impl Agenda {
         self.put(key, Instant::now() + pause);
     }
 
-    /// Ends the handling of a key. `is_left` says that it is still open.
+    /// Ends the handling of a key. `is_left` is true if the key has to be stepped again.
     fn handled(&mut self, key: String, is_video: bool, is_left: bool) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
@@ -806,7 +811,7 @@ impl Agenda {
 }
 
 impl Entry {
-    /// Returns whether the request is whole, so that it can be sent from here.
+    /// Returns whether the stored request is whole, so that it can be sent from the ledger.
     fn can_be_sent(&self) -> bool {
         !matches!(
             &self.wish,
@@ -815,7 +820,7 @@ impl Entry {
     }
 }
 
-/// Returns a job in the form of the API that an entry was sent in last. Its id alone does not say which form knows it.
+/// Returns a job with the form of the entry's last attempt. The id of a task does not say which form has the task.
 fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
     if let Some(attempt) = entry.attempts.last() {
         job.form.clone_from(&attempt.sent.form);
@@ -823,7 +828,7 @@ fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
     job
 }
 
-/// Refuses a task that cannot be the upgrade of a job, as far as its record tells.
+/// Returns an error if the provider's record shows that a task is not this upgrade.
 fn check_upgrade_task(
     key: &str,
     larger: &JobRef,
@@ -854,12 +859,12 @@ fn check_upgrade_task(
     Ok(())
 }
 
-/// Returns the pause after so many failed tries. It grows each time, up to a minute.
+/// Returns the pause after this many failed tries. It grows each time, up to a minute.
 fn growing_pause(tries: usize) -> Duration {
     HANDED_AGAIN.min(AGAIN * (1 << tries.min(6)))
 }
 
-/// Returns whether a step tries again by itself after a rejection.
+/// Returns whether a step sends a rejected request again by itself.
 fn is_worth_another_try(error: &Error) -> bool {
     matches!(error.resend(), Resend::Same | Resend::After(_))
 }

@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Job, Offer, Submission};
 pub(crate) trait ProviderRefusal: Display {
     fn head(&self) -> &Head;
 
-    /// Returns the number that the table goes by: the provider's code, or the HTTP status.
+    /// Returns the number for the table: the provider's code, or the HTTP status.
     fn number(&self) -> i64;
 
     /// Returns the provider's code, a number or a word.
@@ -33,8 +33,8 @@ pub(crate) trait ProviderRefusal: Display {
     fn body(&self) -> &[u8];
 }
 
-/// A row of a provider's table of refusals. The first row that fits counts. The request may have been taken if no row
-/// fits, or if the row has [`ErrorKind::OutcomeUnknown`].
+/// A row of a provider's table of refusals. The first row that fits counts. If no row fits, or if the row has
+/// [`ErrorKind::OutcomeUnknown`], the request may have been accepted.
 pub(crate) struct RefusalRow {
     numbers: &'static [i64],
     codes: &'static [&'static str],
@@ -44,7 +44,7 @@ pub(crate) struct RefusalRow {
     kind: ErrorKind,
 }
 
-/// The words, in lower case, of a refusal because the same request was taken before or is on its way.
+/// The words, in lower case, of refusals because the same request was accepted before or is on its way.
 pub(crate) const TAKEN_BEFORE: &[&str] = &[
     "in progress",
     "still processing",
@@ -103,7 +103,7 @@ impl RefusalRow {
         self
     }
 
-    /// Narrows the row to refusals whose number is the HTTP status of the provider itself.
+    /// Narrows the row to refusals in the provider's own format whose number is also the HTTP status.
     pub(crate) const fn of_status(mut self) -> Self {
         self.is_of_status = true;
         self
@@ -118,8 +118,8 @@ impl RefusalRow {
     }
 }
 
-/// Sends a paid request, and returns its outcome. A reply that names a task is a job, whatever else it says. A refusal
-/// that names none is looked up in the table. Everything else is unknown.
+/// Sends a paid request, and returns its outcome. A reply that names a task means accepted, even if it is a refusal. A
+/// refusal that names no task means what the table says. Any other reply, or none, means unknown.
 pub(crate) async fn submit<T, R: ProviderRefusal>(
     offer: &Offer,
     provider: &str,
@@ -137,21 +137,23 @@ where
         (Some(Named::Task(id)), _) if is_id(&id) => {
             return Submission::Accepted(Job::new(offer, id));
         }
-        // There is a task without a usable id. As a rejection it would be paid for a second time.
+        // There is a task, but its id cannot be used. After a rejection the request would be paid for a second time.
         (Some(Named::Task(id)), result) => no_id(provider, &id).with_reply(body(&result)),
-        // A success without a name may still have started a task.
+        // A success that names no task may still have started one.
         (_, Ok(reply)) => {
             let message = format!("{provider} accepted the request but returned no id of a task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
+        // A refusal that may name a task is never a rejection, whatever the table says.
         (Some(Named::Possible(id)), Err(error)) => perhaps_taken(&error, &id),
-        // Only the table makes a rejection. An error that it does not know can be a lost reply.
+        // Only a row of the table, or a request that was certainly not sent, makes a rejection. Any other error can be
+        // a lost reply.
         (None, Err(error)) => failed_request(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
 }
 
-/// Returns whether a text that a provider gives as the id of a task can be kept as one.
+/// Returns whether a text is short enough to be stored as the id of a task.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() <= KEPT
 }
@@ -174,8 +176,8 @@ where
     ))
 }
 
-/// Makes the error of a failed request. `unclear` is its kind if the request may have been taken. A call that costs
-/// nothing gives a harmless kind there.
+/// Makes the error of a failed request. `unclear` is its kind if the request may have been accepted. A free call passes
+/// a harmless kind.
 pub(crate) fn failed_request<'a, R: ProviderRefusal>(
     error: &ApiError<R>,
     table: impl IntoIterator<Item = &'a RefusalRow>,
@@ -188,13 +190,14 @@ where
         // In the first two cases no byte of the request has left this machine.
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
-        // This reply is from something in front of the provider, so it has a status and no code.
+        // A reply that is not in the provider's format comes from a proxy in front of the provider. It has a status and
+        // no code.
         ApiError::Unreadable(reply) => {
             let number = reply.head.status.into();
             let kind = look_up(table, number, None, None, &start(&reply.body)).unwrap_or(unclear);
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
-        // A refusal that says success at another place may have been taken.
+        // The request may have been accepted if another part of the refusal says success.
         ApiError::Rejected(said) if says_success(said.body()) => explained(unclear, &**said),
         ApiError::Rejected(said) => {
             let code = said.code();
@@ -203,17 +206,17 @@ where
             let kind = look_up(table, said.number(), status, code.as_deref(), words);
             explained(kind.unwrap_or(unclear), &**said)
         }
-        // The request may have arrived, so it does not count as rejected.
+        // The request may have arrived, so it is not rejected.
         _ => translated(unclear, error),
     }
 }
 
-/// Returns whether a code in a reply says success. If a reply has two codes, a parser keeps only the last.
+/// Returns whether a code in a reply says success. If a reply has two codes, a parser would keep only the last one.
 fn says_success(body: &[u8]) -> bool {
     members(body, "code").any(|code| code == "200" || code == "success")
 }
 
-/// Returns the kind of a refusal by a table, or nothing if the request may have been taken.
+/// Returns the kind of a refusal by a table, or nothing if the request may have been accepted.
 fn look_up<'a>(
     table: impl IntoIterator<Item = &'a RefusalRow>,
     number: i64,
