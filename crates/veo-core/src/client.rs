@@ -18,7 +18,8 @@ use crate::{
 };
 use crate::{image, plan};
 
-/// The number of keys that can be in a hurry at a time. A run that is behind looks at all keys.
+/// The number of stored or settled keys that a run can have in its queue. A run that falls behind reads the whole
+/// ledger.
 const HURRIED: usize = 256;
 
 /// A client of one or more providers, which makes videos. Clones are cheap: they share connections, limits and permits.
@@ -28,12 +29,12 @@ const HURRIED: usize = 256;
 /// | to | use |
 /// | --- | --- |
 /// | see what would be sent, and to whom | [`plan`](Self::plan), [`models`](Self::models) |
-/// | keep a record of what is paid | [`with_ledger`](Self::with_ledger), [`with_budget`](Self::with_budget) |
+/// | keep a ledger of what is paid | [`with_ledger`](Self::with_ledger), [`with_budget`](Self::with_budget) |
 /// | pay for a video | [`submit_once`](Self::submit_once), [`submit`](Self::submit); [`prepare`](Self::prepare) and [`send`](Self::send) |
-/// | go on after a crash | [`run`](Self::run), [`run_until`](Self::run_until) or [`step`](Self::step); [`settle`](Self::settle) |
-/// | get it | [`wait`](Self::wait), [`download`](Self::download), [`upgrade`](Self::upgrade) |
-/// | see how far it is | [`state`](Self::state), [`states`](Self::states), [`wait_with`](Self::wait_with), [`download_with`](Self::download_with) |
-/// | make many | [`permit`](Self::permit) |
+/// | continue after a crash | [`run`](Self::run), [`run_until`](Self::run_until) or [`step`](Self::step); [`settle`](Self::settle) |
+/// | get the video | [`wait`](Self::wait), [`download`](Self::download), [`upgrade`](Self::upgrade) |
+/// | see the progress | [`state`](Self::state), [`states`](Self::states), [`wait_with`](Self::wait_with), [`download_with`](Self::download_with) |
+/// | make many videos | [`permit`](Self::permit) |
 /// | look after the account | [`credits`](Self::credits), [`upload`](Self::upload) |
 ///
 /// ```
@@ -57,11 +58,11 @@ const HURRIED: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The providers, one for each account, in the order of asking.
+    /// The providers, one for each account, in the order in which they are asked.
     providers: Vec<Arc<dyn Provider>>,
-    /// The accounts that were given a second time. They are never asked.
+    /// The accounts that the caller has added a second time. Their second providers are never asked.
     doubles: Vec<String>,
-    /// A provider that stores images if none of the others can. It is not asked for videos.
+    /// A provider that stores images if no other provider can. It is never asked for a video.
     uploader: Option<Arc<dyn Provider>>,
     ledger: Arc<dyn Ledger>,
     /// True if the caller has given the ledger.
@@ -76,11 +77,11 @@ pub struct Client {
     pub(crate) downloader: Arc<Downloader>,
     poll: Poll,
     histories: Histories,
-    /// The permits, one for each job that may be under way. Clones share them.
+    /// The permits, one for each job that may be under way. Clones share the permits.
     in_flight: Option<Arc<Semaphore>>,
 }
 
-/// A permission for one job to be under way, from [`Client::permit`]. Dropping it gives it back.
+/// A permission for one job to be under way, from [`Client::permit`]. Dropping the permit returns it to the client.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -100,7 +101,7 @@ pub struct Permit {
 }
 
 impl Client {
-    /// Makes a client of a provider. It makes no connection yet.
+    /// Makes a client with one provider. It opens no connection yet.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -131,10 +132,11 @@ impl Client {
         })
     }
 
-    /// Adds a provider, which is asked when those before it have not taken a request.
+    /// Adds a provider, which is asked only if the providers before it have certainly not accepted a request.
     ///
     /// A client has each account once, since a [`JobRef`] names the account. A second provider of the same account is
-    /// never asked, even with another key; every [plan](Self::plan) refuses it. Give a second account its own name.
+    /// never asked, even with another API key; every [plan](Self::plan) lists it as a refusal. Give a second account
+    /// its own name.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -157,8 +159,8 @@ impl Client {
         self
     }
 
-    /// Adds a place for images of this machine. They are uploaded to this provider if those that make the videos, such
-    /// as UniAll, have no place. It is asked for no video.
+    /// Adds a provider for local images. Images are uploaded to it if the other providers, such as UniAll, store none.
+    /// It is never asked for a video.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -178,8 +180,8 @@ impl Client {
         self
     }
 
-    /// Adds a record of paid calls: each is written down before it leaves, and its outcome after. Then nothing is paid
-    /// twice under one key, and no paid job is lost, whatever ends the process.
+    /// Adds a ledger: each paid call is written down before it is sent, and its outcome afterwards. Then nothing is
+    /// paid twice under one key, and no paid job is lost, even if the process is killed.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -202,9 +204,10 @@ impl Client {
     }
 
     /// Adds a cap: no paid call leaves that could cost more than the budget has left. It needs a
-    /// [ledger](Self::with_ledger), which counts the spending of all who use the budget. No other account is used.
+    /// [ledger](Self::with_ledger), which counts the spending of all processes that use the budget. The client then
+    /// uses only the account of the budget.
     ///
-    /// An unknown price is learned from the first call of its kind, which is made alone.
+    /// The client learns an unknown price from the first call of its kind. No other call is made at the same time.
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         (self.budget, self.balance) = (Some(budget), Arc::default());
@@ -254,8 +257,8 @@ impl Client {
         self
     }
 
-    /// Sets how many [permits](Self::permit) this client and its clones give out at a time; at least 1. The default is
-    /// no cap.
+    /// Sets how many [permits](Self::permit) this client and its clones have in all; at least 1. By default there is no
+    /// cap.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -271,11 +274,11 @@ impl Client {
         self
     }
 
-    /// Waits until one more job may be under way, in the order of asking. It does not wait without [a
-    /// cap](Self::with_max_in_flight).
+    /// Waits until one more job may be under way. The first to ask gets the first permit. Without [a
+    /// cap](Self::with_max_in_flight) this does not wait.
     ///
-    /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: a
-    /// caller that submits everything before it waits for anything would wait for ever.
+    /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself needs no permit.
+    /// Otherwise a caller that submits all requests before it waits for a job would wait for ever.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -299,14 +302,14 @@ impl Client {
     /// ```
     pub async fn permit(&self) -> Permit {
         let permit = match &self.in_flight {
-            // The semaphore is never closed, so there is a permit in the end.
+            // The semaphore is never closed, so this never fails.
             Some(permits) => permits.clone().acquire_owned().await.ok(),
             None => None,
         };
         Permit { _permit: permit }
     }
 
-    /// Returns the models of all providers, and what they can do.
+    /// Returns the models of all providers, with their abilities.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -320,8 +323,8 @@ impl Client {
         self.providers().flat_map(|provider| provider.models())
     }
 
-    /// Returns the exact body that each provider would be sent, and why the others cannot make the video. Nothing is
-    /// sent. The files of images are read, which can block.
+    /// Returns the exact body that would be sent to each provider, and why the other providers cannot make the video.
+    /// Nothing is sent. This reads the files of images, which can block the thread.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -361,7 +364,7 @@ impl Client {
         planning.await.unwrap_or_else(|_| self.plan(request))
     }
 
-    /// Asks once how far a job is.
+    /// Asks once for the state of a job.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -380,14 +383,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Any error means only that the question failed, and says nothing about the job. It is [`ErrorKind::Unavailable`]
-    /// if nothing is known now. The error carries the job.
+    /// An error means only that the question failed, and says nothing about the job. Its kind is
+    /// [`ErrorKind::Unavailable`] if the provider did not answer. The error carries the job.
     pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
         self.ask(job.as_ref()).await
     }
 
-    /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the waiting and not
-    /// the job. A video that is smaller than asked for is made larger, or [`Video::shortfall`] says why not.
+    /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the wait and not the
+    /// job. If the video is smaller than requested, this makes it larger by a paid [upgrade](Self::upgrade), or
+    /// [`Video::shortfall`] says why not.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -408,7 +412,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::JobFailed`], [`ErrorKind::Policy`] and [`ErrorKind::Retired`] if the job failed. With any other
-    /// kind the job goes on, as does the making of a larger video: wait again. The error carries the job.
+    /// kind the job, or its upgrade, may still be running: wait again. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>) -> Result<Video, Error> {
         self.wait_with(job, |_state| {}).await
     }
@@ -439,7 +443,7 @@ impl Client {
         // Many jobs can be waited for at the same time, so large and seldom used values are boxed.
         let entry = self.entry_of(job).await.map(Box::new);
         if let Some(entry) = &entry {
-            // A damaged line does not say where the entry was sent.
+            // An entry with a damaged line does not have the address to which it was sent.
             if !matches!(entry.wish, Wish::Lost) {
                 self.check_address(job, entry.base_url())?;
             }
@@ -469,9 +473,9 @@ impl Client {
         }
     }
 
-    /// Returns the states of a job as a stream. It ends with the finished video, with the failure of the job, or with
-    /// an error if the job could not be followed. Dropping it ends the asking and not the job. Unlike
-    /// [`wait`](Self::wait), it leaves a small video as it is.
+    /// Returns the states of a job as a stream. The stream ends with the finished video, with the failure of the job,
+    /// or with an error if the state could not be read. Dropping the stream ends the questions and not the job. Unlike
+    /// [`wait`](Self::wait), it pays for no upgrade of a small video.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -500,11 +504,12 @@ impl Client {
         Box::pin(states)
     }
 
-    /// Saves a finished video as an MP4 file. The file appears when it is complete, and replaces one of the same name.
+    /// Saves a finished video as an MP4 file. The file appears only when it is complete, and replaces a file of the
+    /// same name.
     ///
-    /// A transfer that breaks off or stalls goes on where it stopped if the media host can do that, and otherwise from
-    /// the start. A link that the media host does not take any more is renewed by the provider. A link to the
-    /// provider's own API is asked with the key; no media host gets it.
+    /// A transfer that breaks off or stalls continues where it stopped, or from the start if the media host cannot
+    /// continue. If the media host does not accept a link any more, the provider is asked for a new one. The API key is
+    /// sent only to the provider's own API, and to no media host.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -524,14 +529,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Download`]. Then there is no new file, and the error carries the job.
+    /// [`ErrorKind::Download`] if no link leads to a whole video. After any error there is no new file, and the error
+    /// carries the job.
     pub async fn download(&self, video: &Video, path: impl AsRef<Path>) -> Result<Saved, Error> {
         self.download_with(video, path, |_received, _total| {})
             .await
     }
 
-    /// Saves like [`download`](Self::download), and reports the bytes so far, and the total if it is known. When a
-    /// transfer begins from the start, the number of bytes goes back.
+    /// Saves like [`download`](Self::download), and reports the bytes so far, and the total if it is known. The number
+    /// of bytes falls when a transfer starts again.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -560,9 +566,9 @@ impl Client {
         saved.map_err(|error| error.with_job(&video.job))
     }
 
-    /// Returns the balance of an account, in the provider's credits. The account is named as the provider, or as
-    /// `kie@studio` if it has a name of its own. The balance can be a fraction, and below zero. Only kie.ai tells it,
-    /// where a credit has cost half a US cent.
+    /// Returns the balance of an account, in the provider's credits. `provider` is the name of the provider, or of a
+    /// named account (`kie@studio`). The balance can be a fraction, and below zero. Only kie.ai reports a balance. A
+    /// credit there has cost half a US cent.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -576,8 +582,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell its
-    /// balance, such as UniAll; otherwise why there is no answer. Asking costs nothing.
+    /// [`ErrorKind::InvalidRequest`] if this client does not have the account, or if the provider, such as UniAll,
+    /// reports no balance; otherwise the error of the question. The question costs nothing.
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let Some(found) = self.account(provider) else {
             let message = format!("this client has no account {provider}; add it");
@@ -592,11 +598,11 @@ impl Client {
         found.credits().await
     }
 
-    /// Uploads an image of this machine, and returns a URL that every provider can reach. An image that has a URL keeps
-    /// it. [`submit`](Self::submit) does this by itself; use this for an image of many requests.
+    /// Uploads a local image, and returns a URL that every provider can reach. For an image that has a URL, returns
+    /// this URL. [`submit`](Self::submit) uploads images by itself; use this for an image of many requests.
     ///
-    /// The first provider that has a place for images takes it. kie.ai keeps it for three days by its pages, and has
-    /// been seen to keep it for one. It costs nothing.
+    /// The image goes to the first provider that stores images. kie.ai's pages say that it keeps an image for three
+    /// days; one day has been seen. An upload costs nothing.
     ///
     /// ```
     /// use std::path::PathBuf;
@@ -610,14 +616,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
-    /// provider of this client has a place for it; otherwise why the provider did not take it.
+    /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or
+    /// if no provider of this client stores images; otherwise the error of the provider.
     pub async fn upload(&self, image: &Image) -> Result<String, Error> {
         image::reachable(image, self.uploaders()).await
     }
 
-    /// Returns the request with URLs for all its images: those of this machine are [uploaded](Self::upload).
-    /// [`submit`](Self::submit) does this by itself. Use this to upload before you keep a record of the paid request.
+    /// [Uploads](Self::upload) the local images of a request, and returns the request with the URLs of all its images.
+    /// [`submit`](Self::submit) does this by itself. Use this to upload images before you write down the paid request
+    /// yourself.
     ///
     /// ```
     /// use veo_core::{Client, Error, Submission, VideoRequest};
@@ -631,7 +638,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The errors of [`upload`](Self::upload). Nothing has been paid for then.
+    /// The errors of [`upload`](Self::upload). An upload costs nothing, even if it fails.
     pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
         image::uploaded(request, self.uploaders()).await
     }
@@ -640,12 +647,12 @@ impl Client {
         &self.ledger
     }
 
-    /// Refuses a job of another address than the client's: a simulator's job is not known at the provider. `base_url`
-    /// is the address to which it was sent, as its entry says.
+    /// Returns an error if a job was sent to another address than this client uses: a provider does not have the jobs
+    /// of a simulator. `base_url` is the address in the entry of the job.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
+    /// [`ErrorKind::InvalidRequest`] if this client uses another address for the account of the job.
     pub fn check_address(
         &self,
         job: impl AsRef<JobRef>,
@@ -691,7 +698,7 @@ impl Client {
         &self.poll
     }
 
-    /// A wait for a job that was accepted at this time, if that is known.
+    /// Makes the wait for a job that was accepted at this time, if the time is known.
     pub(crate) fn waiting(&self, job: &JobRef, accepted_at: Option<SystemTime>) -> Waiting {
         let age = accepted_at.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
         let history = self.histories.of(&job.account());
@@ -708,8 +715,8 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
-    /// Corrects the failure of a job by its request: the error names an image only if there was one, and names the
-    /// models that can replace a retired one.
+    /// Corrects the failure of a job by its request: the error names an image only if the request has one, and it names
+    /// the models that can replace a retired model.
     pub(crate) fn as_of(&self, entry: &Entry, mut error: Error) -> Error {
         let Wish::Request { request, .. } = &entry.wish else {
             return error;
@@ -726,7 +733,8 @@ impl Client {
         error
     }
 
-    /// Writes down how a job has ended, if it has. The result stands even if that cannot be written.
+    /// Writes down the end of a job, if the job has ended. The caller gets the result even if it cannot be written
+    /// down.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
             Ok(video) => self.record_finished(entry, video).await,
@@ -738,7 +746,7 @@ impl Client {
         }
     }
 
-    /// Makes a video larger that is smaller than asked for. It is kept as it is if that is refused.
+    /// Makes a video larger that is smaller than requested. If the upgrade is refused, returns the smaller video.
     async fn enlarge_or_keep(
         &self,
         small: Video,
@@ -752,11 +760,11 @@ impl Client {
                 inline: larger.inline,
                 resolution: larger.resolution,
                 raw: larger.raw,
-                // The cost of the smaller video is not the cost of both.
+                // The reported cost is that of the smaller video, and not that of the video and its upgrade.
                 credits: None,
                 ..small
             }),
-            // The smaller video is paid for, so it is not lost with this error.
+            // The smaller video is paid for, so the caller gets it in the place of this error.
             Err(error) if error.refuses_upgrade() => {
                 let shortfall = format!("it was to be {wanted} and cannot be upgraded: {error}");
                 Ok(Video {
@@ -764,7 +772,8 @@ impl Client {
                     ..small
                 })
             }
-            // The larger video may be paid for too. Waiting again goes on with it.
+            // The upgrade may be paid for, so the caller gets no smaller video. Waiting again continues the same
+            // upgrade.
             Err(error) => Err(error.with_job(job)),
         }
     }
@@ -789,7 +798,7 @@ impl Client {
         self.providers.iter().map(|provider| &**provider)
     }
 
-    /// Returns the providers that may have a place for images, in the order of asking.
+    /// Returns the providers that may store images, in the order in which they are asked.
     fn uploaders(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
@@ -834,7 +843,7 @@ pub(crate) fn no_such_provider(job: &JobRef) -> Error {
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
-/// Makes the error of a request that no provider can make, with all reasons.
+/// Makes the error of a request that no provider can fulfil, with all reasons.
 pub(crate) fn no_provider_can(refusals: &[Refusal]) -> Error {
     let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
     Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))
