@@ -9,9 +9,9 @@ use crate::{Error, ErrorKind, State};
 
 /// The times of waiting for a job.
 ///
-/// With the usual [`first`](Self::first) and [`every`](Self::every), the client learns the pauses, of 1 to 30 seconds, from the last
-/// jobs of the account that it has seen finish. It begins after 8 of them. It then asks more often when a job is likely to end, and
-/// less often in all. If the caller sets one of the two, the pauses are those.
+/// With the default [`first`](Self::first) and [`every`](Self::every), the client learns the pauses, of 1 to 30
+/// seconds, from the last jobs of the account that it has seen finish. It needs 8 of them. It then asks more often when
+/// a job is likely to end, and fewer times in all. If you set `first` or `every`, the client learns no pauses.
 ///
 /// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. Zero stays zero.
 ///
@@ -26,20 +26,20 @@ use crate::{Error, ErrorKind, State};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Poll {
-    /// The time before the first question; 20 seconds by default. It counts from the acceptance of the job if the ledger has
-    /// it. Videos have taken 67 to 123 seconds.
+    /// The time before the first question; 20 seconds by default. It counts from the acceptance of the job if the
+    /// ledger has the job, and otherwise from the start of the wait. Videos have taken 67 to 123 seconds.
     pub first: Duration,
-    /// The pause between questions; 5 seconds by default, and a twentieth of the time that has passed if that is more.
-    /// A failed question is asked again after this, and then after twice, four times and at most eight times this. A
-    /// provider that says when to come back is not asked earlier.
+    /// The pause between questions; 5 seconds by default. A twentieth of the job's age is used if that is longer. After
+    /// each further failed question the pause doubles, up to eight times this. If the provider says when to ask again,
+    /// the client does not ask earlier.
     pub every: Duration,
-    /// The time after which waiting ends, with a last question; 20 minutes by default. The job goes on all the same.
+    /// The time after which waiting ends, with a last question; 20 minutes by default. The job continues.
     pub give_up_after: Duration,
     /// The pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
     /// [`every`](Self::every) does.
     pub every_upgrade: Duration,
-    /// The time for which unanswered questions are forgiven, from the first of them on; 2 minutes by default. Any
-    /// answer ends it, and a last question comes at its end.
+    /// The time for which failed questions in a row are forgiven, from the first of them on; 2 minutes by default. The
+    /// last question is asked at the end of this time.
     pub forgive_for: Duration,
 }
 
@@ -91,7 +91,8 @@ impl Poll {
         self
     }
 
-    /// Returns the times for an upgrade. The first question begins it, so that comes at once.
+    /// Returns the times for an upgrade. The first question is the call that begins the upgrade, so it is asked at
+    /// once.
     pub(crate) fn for_upgrade(&self) -> Self {
         Self {
             first: Duration::ZERO,
@@ -109,7 +110,7 @@ pub(crate) struct Waiting {
     age: Duration,
     /// The past jobs of the account, if pauses are learned from them.
     history: Option<Arc<History>>,
-    /// The time of the first failed question of those in a row.
+    /// The time of the first of the failed questions in a row.
     failing_since: Option<Duration>,
     /// The time of the next question.
     next: Duration,
@@ -132,15 +133,17 @@ impl Waiting {
         }
     }
 
-    /// The same for a job of this age, if that is known, with the past jobs of its account. A job that was accepted a while ago is
-    /// asked about sooner. Pauses that the caller has chosen are not replaced by learned ones.
+    /// Makes the wait for a job of this age, if the age is known. A job that was accepted a while ago is asked about
+    /// sooner. `history` has the past jobs of the account, from which pauses are learned unless the caller has set
+    /// them.
     pub(crate) fn of_job(poll: Poll, age: Option<Duration>, history: Arc<History>) -> Self {
         let usual = Poll::default();
         let is_usual = poll.first == usual.first && poll.every == usual.every;
         let mut waiting = Self::new(poll);
         waiting.history = Some(history).filter(|_| is_usual);
         let Some(age) = age else {
-            // Without its age a job can have ended long ago, and the first question does not wait for the usual end of others.
+            // A job of unknown age can have ended long ago, so the first question does not wait for the usual end of a
+            // job.
             return waiting;
         };
         waiting.age = age;
@@ -165,12 +168,12 @@ impl Waiting {
         Ok(())
     }
 
-    /// Takes the answer to a question. Returns the state of the job, or nothing if the question has failed. A failed
-    /// question says nothing about the job, and is forgiven for a while.
+    /// Plans the next question after an answer. Returns the state of the job, or nothing if the question has failed and
+    /// is forgiven. A failed question says nothing about the job.
     ///
     /// # Errors
     ///
-    /// The error of the question once it is not forgiven any more.
+    /// The error of the question, if it is not [`ErrorKind::Unavailable`] or not forgiven any more.
     pub(crate) fn take_up(&mut self, answer: Result<State, Error>) -> Result<Option<State>, Error> {
         let now = self.start.elapsed();
         match answer {
@@ -190,7 +193,7 @@ impl Waiting {
         }
     }
 
-    /// The pause after an answer. A finished job is learned from.
+    /// Returns the pause after an answer, and learns from a finished job.
     pub(crate) fn pause_after(&self, state: &State) -> Duration {
         if let (Some(history), State::Finished(video)) = (&self.history, state) {
             history.learn(video);
@@ -203,13 +206,13 @@ impl Waiting {
         self.learned(now).unwrap_or_else(usual)
     }
 
-    /// The pause that past jobs suggest at this time from the start.
+    /// Returns the pause that past jobs suggest. `now` counts from the start of the wait.
     fn learned(&self, now: Duration) -> Option<Duration> {
         let age = self.age.saturating_add(now);
         self.history.as_ref()?.pause(age)
     }
 
-    /// Plans the next question after a failed one, later each time.
+    /// Plans the next question after a failed question, with a longer pause each time.
     fn forgive(&mut self, error: Error, now: Duration) -> Result<(), Error> {
         let failing_since = *self.failing_since.get_or_insert(now);
         let forgiven_until = failing_since.saturating_add(self.poll.forgive_for);
@@ -221,7 +224,7 @@ impl Waiting {
         let end = forgiven_until.min(self.poll.give_up_after);
         self.next = self.after(now, pause, end);
         self.failures += 1;
-        // The provider decides when to come back.
+        // The client does not ask earlier than the provider says.
         if let Some(wanted) = error.retry_after() {
             let earliest = now.saturating_add(lengthened(wanted));
             self.next = self.next.max(earliest);
@@ -248,7 +251,7 @@ impl Waiting {
         Error::new(ErrorKind::TimedOut, message)
     }
 
-    /// Returns the time to ask after a pause. The last question before an end comes at the end.
+    /// Returns the time of the question after a pause. The last question is asked at `end`.
     fn after(&self, now: Duration, pause: Duration, end: Duration) -> Duration {
         if self.poll.every.is_zero() {
             return now;
