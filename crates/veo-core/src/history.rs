@@ -1,8 +1,8 @@
 //! The durations of past jobs, from which the pauses between questions are learned.
 //!
-//! Questions are spent where a job is likely to end. If a job that has lasted for `t` ends with the chance `h(t)` in each second, the
-//! pause that costs the fewest questions for a given delay is in proportion to `1 / sqrt(h(t))`. The chance is estimated from the
-//! last few jobs, so that the pauses follow a provider that becomes faster or slower.
+//! The client asks most often when a job is likely to end. If a job that has lasted for `t` ends with the chance `h(t)`
+//! in each second, the pause that costs the fewest questions for a given delay is in proportion to `1 / sqrt(h(t))`.
+//! The chance is estimated from the last few jobs, so that the pauses follow a provider that becomes faster or slower.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use crate::Video;
 
-/// The number of jobs from which on pauses are learned.
+/// The fewest jobs from which pauses are learned.
 const FEWEST: usize = 8;
-/// The number of jobs that are remembered. More of them make the pauses follow a change more slowly.
+/// The number of jobs that are remembered. With more jobs, the pauses would follow a change more slowly.
 const MOST: usize = 24;
-/// The share of jobs that are expected to end at any other time than those that are remembered.
+/// The share of jobs that are expected to end at a time at which no remembered job has ended.
 const SURPRISES: f64 = 0.1;
-/// The pause, in seconds, where one job in a second ends. A smaller one asks more often and notices earlier.
+/// The pause, in seconds, at a chance of 1 in each second. With a smaller value the client asks more often and notices
+/// an end earlier.
 const SCALE: f64 = 0.55;
 /// The shortest and the longest pause, in seconds.
 const BOUNDS: (f64, f64) = (1.0, 30.0);
@@ -32,12 +33,13 @@ impl Histories {
     }
 }
 
-/// The last jobs of an account that have finished, of whatever model and size.
+/// The seconds that the last finished jobs of an account took, of any model and size.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<VecDeque<f64>>);
 
 impl History {
-    /// Remembers how long a job took, by the provider's clock. Nothing is learned from a provider that does not tell the times.
+    /// Remembers how long a job took, by the provider's clock. Nothing is learned from a provider that reports no
+    /// times.
     pub(crate) fn learn(&self, video: &Video) {
         if let (Some(from), Some(to)) = (video.created_at, video.completed_at)
             && let Ok(duration) = to.duration_since(from)
@@ -55,7 +57,7 @@ impl History {
         }
     }
 
-    /// The pause before the next question about a job of this age; nothing while too few jobs are known.
+    /// Returns the pause before the next question about a job of this age, or nothing while too few jobs are known.
     pub(crate) fn pause(&self, age: Duration) -> Option<Duration> {
         /// The step of the sum, in seconds.
         const STEP: f64 = 0.5;
@@ -65,8 +67,8 @@ impl History {
         }
         let start = age.as_secs_f64();
         let mut end = start;
-        // The wanted density of questions is one over the pause, and the next question is due when its sum reaches one. A pause
-        // of the length that is right at its start would jump over the time at which most jobs end.
+        // The density of questions is one over the pause. The next question is due when the sum of the density over
+        // time reaches one. A pause that is only right at its start would jump over the time at which most jobs end.
         let mut questions = 0.0;
         while questions < 1.0 {
             let pause = SCALE / chance(&durations, end).sqrt();
@@ -77,9 +79,10 @@ impl History {
     }
 }
 
-/// The chance in each second that a job of this age, in seconds, ends.
+/// Returns the chance in each second that a job of this age, in seconds, ends.
 fn chance(durations: &VecDeque<f64>, age: f64) -> f64 {
-    /// A job that ends at a surprising time lasts for longer than this, and for twice as long with half the chance.
+    /// The shortest duration of a job that ends at a surprising time, in seconds. Twice the duration has half the
+    /// chance.
     const SHORTEST: f64 = 40.0;
     let window = (age / 5.0).max(4.0);
     let (from, to) = (age - window / 2.0, age + window / 2.0);
@@ -102,13 +105,13 @@ fn chance(durations: &VecDeque<f64>, age: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// A chance that is about normal, by the sum of twelve even ones.
+    /// Returns a random number that is about normally distributed, from the sum of twelve uniform numbers.
     fn normal(random: &mut fastrand::Rng, mean: f64, spread: f64) -> f64 {
         let sum: f64 = (0..12).map(|_| random.f64()).sum();
         (mean + spread * (sum - 6.0)).max(5.0)
     }
 
-    /// Seconds that a job takes: 70 % near 90, 20 % near 150, 10 % near 420.
+    /// Returns the seconds that a job takes: 70 % near 90, 20 % near 150, 10 % near 420.
     fn mix(random: &mut fastrand::Rng) -> f64 {
         let (mean, spread) = match random.u32(..10) {
             0..7 => (90.0, 12.0),
@@ -118,7 +121,7 @@ mod tests {
         normal(random, mean, spread)
     }
 
-    /// The number of questions about a job, and the seconds after its end at which it is noticed.
+    /// Returns the number of questions about a job, and the seconds from its end to the last question.
     fn ask(seconds: f64, first: f64, pause: impl Fn(f64) -> f64) -> [f64; 2] {
         let mut age = first;
         let mut questions = 1.0;
@@ -129,7 +132,7 @@ mod tests {
         [questions, age - seconds]
     }
 
-    /// The means over some jobs, with pauses that are learned as these end, and with the usual ones.
+    /// Returns the means over some jobs: with pauses that are learned as these jobs end, and with the default pauses.
     fn compare(
         history: &History,
         random: &mut fastrand::Rng,
@@ -172,7 +175,7 @@ mod tests {
         assert!(learned[1] < 0.9 * usual[1], "{learned:?} {usual:?}");
     }
 
-    /// The first jobs after the change are among those that count.
+    /// The means include the first jobs after the change.
     #[test]
     fn learned_pauses_follow_a_change() {
         type Duration = fn(&mut fastrand::Rng) -> f64;
