@@ -18,8 +18,7 @@ use crate::{
 };
 use crate::{image, plan};
 
-/// The number of stored or settled keys that a run can have in its queue. A run that falls behind reads the whole
-/// ledger.
+/// The number of stored or settled keys that a run can queue. A run that falls behind reads the whole ledger.
 const HURRIED: usize = 256;
 
 /// A client of one or more providers, which makes videos. Clones are cheap: they share connections, limits and permits.
@@ -135,8 +134,7 @@ impl Client {
     /// Adds a provider, which is asked only if the providers before it have certainly not accepted a request.
     ///
     /// A client has each account once, since a [`JobRef`] names the account. A second provider of the same account is
-    /// never asked, even with another API key; every [plan](Self::plan) lists it as a refusal. Give a second account
-    /// its own name.
+    /// never asked, even with another API key; every [plan](Self::plan) refuses it. Give a second account its own name.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -257,8 +255,7 @@ impl Client {
         self
     }
 
-    /// Sets how many [permits](Self::permit) this client and its clones have in all; at least 1. By default there is no
-    /// cap.
+    /// Sets how many [permits](Self::permit) this client and its clones have; at least 1. By default there is no cap.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -504,8 +501,7 @@ impl Client {
         Box::pin(states)
     }
 
-    /// Saves a finished video as an MP4 file. The file appears only when it is complete, and replaces a file of the
-    /// same name.
+    /// Saves a finished video as an MP4 file. The file appears when it is complete, and replaces one of the same name.
     ///
     /// A transfer that breaks off or stalls continues where it stopped, or from the start if the media host cannot
     /// continue. If the media host does not accept a link any more, the provider is asked for a new one. The API key is
@@ -529,8 +525,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Download`] if no link leads to a whole video. After any error there is no new file, and the error
-    /// carries the job.
+    /// [`ErrorKind::Download`] if no link leads to the video. Then there is no new file, and the error carries the job.
     pub async fn download(&self, video: &Video, path: impl AsRef<Path>) -> Result<Saved, Error> {
         self.download_with(video, path, |_received, _total| {})
             .await
@@ -623,8 +618,7 @@ impl Client {
     }
 
     /// [Uploads](Self::upload) the local images of a request, and returns the request with the URLs of all its images.
-    /// [`submit`](Self::submit) does this by itself. Use this to upload images before you write down the paid request
-    /// yourself.
+    /// [`submit`](Self::submit) does this by itself. Use this to upload before you write down the paid request.
     ///
     /// ```
     /// use veo_core::{Client, Error, Submission, VideoRequest};
@@ -733,8 +727,7 @@ impl Client {
         error
     }
 
-    /// Writes down the end of a job, if the job has ended. The caller gets the result even if it cannot be written
-    /// down.
+    /// Writes down the end of a job, if the job has ended. The caller gets the result even if writing fails.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
             Ok(video) => self.record_finished(entry, video).await,
@@ -772,8 +765,7 @@ impl Client {
                     ..small
                 })
             }
-            // The upgrade may be paid for, so the caller gets no smaller video. Waiting again continues the same
-            // upgrade.
+            // The upgrade may be paid for. Waiting again continues the same upgrade.
             Err(error) => Err(error.with_job(job)),
         }
     }

@@ -101,8 +101,7 @@ pub enum ErrorKind {
     Retired,
     /// The provider's policy forbids the prompt, an image or the made video; [`Error::fault`] says which.
     Policy,
-    /// A refusal that no other kind describes; its words have the reason. If the error has a job, an upgrade was
-    /// refused.
+    /// A refusal that no other kind describes; its words have the reason. With a job, an upgrade was refused.
     Refused,
     /// The key has another request in the [ledger](crate::ledger). Nothing was sent; use another key.
     KeyReused,
@@ -110,16 +109,14 @@ pub enum ErrorKind {
     TargetTaken,
     /// The request would cost more than the [budget](crate::ledger::Budget) has left. Nothing was sent.
     OverBudget,
-    /// The [ledger](crate::ledger) cannot be read or written. If the call was to send a request, the request was not
-    /// sent. From [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid
-    /// for.
+    /// The [ledger](crate::ledger) cannot be read or written. If a call was to send, nothing was sent. From
+    /// [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid for.
     Ledger,
     /// The [ledger](crate::ledger) is damaged, or the file is no ledger. Nothing is sent from it.
     LedgerDamaged,
     /// The request was sent, and no reliable reply came back. It may have been charged.
     OutcomeUnknown,
-    /// Another Tokio task or process is sending the request of this key. Ask again for its outcome; it is not sent
-    /// twice.
+    /// Another Tokio task or process is sending the request of this key. Ask again for its outcome.
     OnItsWay,
     /// The state of a job could not be read. The job continues; wait for it again.
     Unavailable,
@@ -185,8 +182,8 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// Do not send it: it could be charged twice, its job is still running or has a video, or its job failed for an
-    /// unknown reason.
+    /// Do not send it: it could be charged twice, its job is running or has a video, or the job failed for an unknown
+    /// reason.
     Never,
     /// Send the same request again. After a failed job this makes a new job, which is paid for again.
     Same,

@@ -16,8 +16,7 @@ const FEWEST: usize = 8;
 const MOST: usize = 24;
 /// The share of jobs that are expected to end at a time at which no remembered job has ended.
 const SURPRISES: f64 = 0.1;
-/// The pause, in seconds, at a chance of 1 in each second. With a smaller value the client asks more often and notices
-/// an end earlier.
+/// The pause, in seconds, at a chance of 1 in each second. A smaller value asks more often and notices earlier.
 const SCALE: f64 = 0.55;
 /// The shortest and the longest pause, in seconds.
 const BOUNDS: (f64, f64) = (1.0, 30.0);
@@ -38,8 +37,7 @@ impl Histories {
 pub(crate) struct History(Mutex<VecDeque<f64>>);
 
 impl History {
-    /// Remembers how long a job took, by the provider's clock. Nothing is learned from a provider that reports no
-    /// times.
+    /// Remembers how long a job took, by the provider's clock. Without the provider's times nothing is learned.
     pub(crate) fn learn(&self, video: &Video) {
         if let (Some(from), Some(to)) = (video.created_at, video.completed_at)
             && let Ok(duration) = to.duration_since(from)
@@ -81,8 +79,7 @@ impl History {
 
 /// Returns the chance in each second that a job of this age, in seconds, ends.
 fn chance(durations: &VecDeque<f64>, age: f64) -> f64 {
-    /// The shortest duration of a job that ends at a surprising time, in seconds. Twice the duration has half the
-    /// chance.
+    /// The shortest duration of a job that ends at a surprising time, in seconds. Twice that time has half the chance.
     const SHORTEST: f64 = 40.0;
     let window = (age / 5.0).max(4.0);
     let (from, to) = (age - window / 2.0, age + window / 2.0);

@@ -106,14 +106,12 @@ pub enum Submission {
     /// [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier call under the
     /// same key may be paid for: do not use another key.
     Rejected(Error),
-    /// The request was sent, and no reliable reply came back. It may have been charged. The client does not send it
-    /// again.
+    /// The request was sent, and no reliable reply came back. It may have been charged, and is not sent again.
     Unknown(Unknown),
 }
 
 impl Submission {
-    /// Makes the outcome of a paid request that ended in an error. It is unknown for [`ErrorKind::OutcomeUnknown`], and
-    /// otherwise rejected.
+    /// Makes the outcome of a paid request that ended in an error. [`ErrorKind::OutcomeUnknown`] makes it unknown.
     ///
     /// ```
     /// use std::time::SystemTime;

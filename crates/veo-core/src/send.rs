@@ -103,8 +103,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make the video; otherwise the error of an
-    /// upload.
+    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make it; otherwise the error of an upload.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
         runtime()?;
         let plan = self.planned(request).await;
@@ -132,10 +131,10 @@ impl Client {
     }
 
     /// Sends a prepared request to the first provider that can make the video, at most once. The next provider is asked
-    /// only if the ones before it have certainly not accepted the request; [`Job::refusals`](crate::Job::refusals) then
-    /// has their reasons. This waits while the account's [limit](crate::Limit) is reached. It also waits, up to
-    /// [`Poll::give_up_after`](crate::Poll::give_up_after), while the provider wants a pause or the budget is set aside
-    /// for calls under way.
+    /// only if the ones before it have certainly not accepted the request; their reasons are in
+    /// [`Job::refusals`](crate::Job::refusals). This waits while the account's [limit](crate::Limit) is reached. It
+    /// also waits, up to [`Poll::give_up_after`](crate::Poll::give_up_after), while the provider wants a pause or the
+    /// budget is set aside for calls under way.
     ///
     /// With a [ledger](Self::with_ledger) each call is written down before it is sent, and its outcome afterwards.
     /// Writing and sending happen in a separate Tokio task, so dropping this future loses no outcome.
@@ -172,8 +171,7 @@ impl Client {
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
                     last_error = Some(match last_error {
-                        // An earlier provider has refused the request itself. That helps the caller more than the fault
-                        // of this account.
+                        // An earlier refusal of the request helps the caller more than this fault of an account.
                         Some(earlier)
                             if error.kind().is_of_account() && is_of_request(&earlier) =>
                         {
@@ -190,8 +188,8 @@ impl Client {
         Submission::Rejected(last_error.unwrap_or_else(|| no_provider_can(&refusals_of_plan)))
     }
 
-    /// [Prepares](Self::prepare) a paid request and [sends](Self::send) it to the first provider that can make the
-    /// video, at most once.
+    /// [Prepares](Self::prepare) a request and [sends](Self::send) it to the first provider that can make it, at most
+    /// once.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -334,8 +332,7 @@ impl Client {
                     renewed.push(refusal);
                     continue;
                 }
-                // Our own limit never needs a pause that is longer than its span. So the provider has asked for this
-                // pause.
+                // A limit never needs a longer pause than its span. So the provider has asked for this pause.
                 Ok(Sending::NotBefore(pause)) if pause > self.patience(&**provider) => {
                     return Submission::Rejected(too_early(&offer.account, pause));
                 }
@@ -433,8 +430,7 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down its outcome, in a Tokio task that continues if the caller drops
-    /// its future.
+    /// Writes a call down, makes it, and writes down its outcome, in a Tokio task that outlives the caller's future.
     async fn begin_and_send(
         &self,
         sender: Sender,
@@ -452,8 +448,7 @@ impl Client {
                 .await
         };
         match self.detached(calling).await {
-            // A provider that panics may have sent the request, so the outcome is unknown. After a rejection it could
-            // be sent again.
+            // A provider that panics may have sent the request. A rejection would let it be sent again.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                 let key = &begin.want.key;
                 let mut submission = Submission::Unknown(Unknown {
@@ -489,12 +484,10 @@ impl Client {
             Begun::NotBefore(pause) => return Ok(Sending::NotBefore(pause)),
             _ => return Ok(Sending::Held),
         }
-        // Reads the balance before the call. Afterwards `learn_price` takes the cost of the call from the fall of the
-        // balance.
+        // Reads the balance before the call, so that `learn_price` can take the cost from its fall.
         self.observe_balance().await;
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
-        // From here on the call may be charged. Until its outcome is written the attempt is open, and an open attempt
-        // is never sent again.
+        // From here on the call may be charged. Until the outcome is written the attempt is open, and never sent again.
         let mut submission = provider.submit(offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
@@ -552,8 +545,7 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message))
     }
 
-    /// Writes down the outcome of a call. If writing fails, the attempt stays open, and an open attempt is never sent
-    /// again.
+    /// Writes down the outcome of a call. If writing fails, the attempt stays open, and is never sent again.
     async fn record_outcome(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
         if !self.keeps_record() {
             return;
@@ -594,8 +586,7 @@ impl Client {
         }
     }
 
-    /// Returns the outcome of the earlier call under a key, and sends nothing. `offer` is the offer that would
-    /// otherwise be sent.
+    /// Returns the outcome of the earlier call under a key, and sends nothing. `offer` would otherwise be sent.
     async fn outcome_of_entry(
         &self,
         mut entry: Entry,
@@ -670,8 +661,7 @@ impl Client {
     pub(crate) async fn observe_balance(&self) -> Option<f64> {
         self.budget()?;
         let client = self.clone();
-        // Other calls wait for the lock on the balance. In a separate Tokio task, a caller that stops polling cannot
-        // keep this lock.
+        // Other calls wait for the lock on the balance. A caller that stops polling cannot keep it in this task.
         self.detached(async move { Ok(client.observed().await) })
             .await
             .ok()
@@ -713,8 +703,7 @@ impl Client {
         let Some(entry) = self.ledger().entry(key).await.ok().flatten() else {
             return;
         };
-        // Without a price from the caller, an amount is set aside only for a call whose price was unknown when it
-        // began.
+        // Without a price from the caller, an amount is set aside only for a call of unknown price.
         let is_alone = entry
             .attempts
             .last()
@@ -793,8 +782,7 @@ fn is_sent(entry: &Entry) -> bool {
     !is_to_be_sent && !entry.attempts.is_empty()
 }
 
-/// Returns whether a step sends a rejected request again: to the same provider, or to another provider if `has_others`
-/// is true.
+/// Returns whether a step sends a rejected request again: to the same provider, or to another one if `has_others`.
 pub(crate) fn is_sent_again(error: &Error, has_others: bool) -> bool {
     match error.resend() {
         Resend::Same | Resend::After(_) => true,

@@ -121,8 +121,8 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            // An unknown call may be paid for, so it is not sent again. The exception is an upgrade whose call also
-            // asks for the progress.
+            // An unknown call may be paid for. The client repeats only an upgrade whose call also asks for the
+            // progress.
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
@@ -145,13 +145,11 @@ impl Client {
     /// meanwhile. On [`Step::Video`], save the video and call [`done`](Self::done). On [`Step::LookAtIt`],
     /// [settle](Self::settle) the key, now or later.
     ///
-    /// Entries that were unknown before the run are not passed to `handle`. [List](crate::ledger::Ledger::list) them
-    /// with [`Which::Open`].
+    /// Entries that were unknown before are left out. [List](crate::ledger::Ledger::list) them with [`Which::Open`].
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if the ledger cannot be read, and [`ErrorKind::InvalidRequest`] if this client has no
-    /// ledger.
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read, and [`ErrorKind::InvalidRequest`] if there is no ledger.
     pub async fn run<F>(&self, handle: impl FnMut(String, Step) -> F) -> Result<(), Error>
     where
         F: Future<Output = ()>,
@@ -193,8 +191,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client has no ledger. If the ledger cannot be read, the run reads it again
-    /// later.
+    /// [`ErrorKind::InvalidRequest`] if this client has no ledger. A ledger that cannot be read is read again later.
     pub async fn run_until<F>(
         &self,
         stop: impl Future<Output = ()>,
@@ -212,8 +209,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if the ledger cannot be
-    /// written.
+    /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if writing fails.
     pub async fn done(&self, key: &str, receipt: &Receipt) -> Result<(), Error> {
         runtime().map_err(|error| error.with_charged(Charged::Yes))?;
         let delivered = Box::new(Delivered::new(receipt));

@@ -1,5 +1,4 @@
-//! Makes a finished video larger, by a further paid call. In kie.ai's old form the same call also asks for the
-//! progress.
+//! Makes a finished video larger, by a further paid call. In kie.ai's old form this call also asks for the progress.
 
 use serde_json::Value;
 use tracing::{Instrument, info_span};
@@ -139,9 +138,8 @@ impl Client {
             .is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
     }
 
-    /// Stores the wish for a larger video of a finished job, and the target of the larger video. It sends nothing:
-    /// [`upgrade`](Self::upgrade) or a [step](Self::step) of the key sends the call. The key is the job with the size
-    /// (`kie:TASK:4k`).
+    /// Stores the wish for a larger video of a finished job, and the target of the larger video. Nothing is sent:
+    /// [`upgrade`](Self::upgrade) or a [step](Self::step) of the key does that. The key is the job with the size.
     ///
     /// # Errors
     ///
@@ -226,7 +224,7 @@ impl Client {
             want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
-            // An upgrade that is a new task counts towards the limit. In the old form a repeated call only asks.
+            // An upgrade counts towards the limit only if it is a new task.
             limit: provider
                 .upgrades_as_task(reference)
                 .then_some(provider.capabilities().limit)
@@ -270,8 +268,7 @@ impl Client {
                 Ok(_) => {}
             }
         }
-        // The ledger has this call now, and the number of a repeated call. A crash from here on leaves the outcome
-        // unknown.
+        // The ledger has this call, and the number of a repeated one. A crash from here on leaves it unknown.
         let answer = provider.upgrade(reference, to).await;
         let calls_left = if provider.upgrades_as_task(reference) {
             0
@@ -297,8 +294,7 @@ impl Client {
             .ok_or_else(|| no_such_provider(&own))?;
         let is_task = provider.upgrades_as_task(reference);
         match provider.state(&own).await? {
-            // In the old form the record of this task can still have the smaller video. Then only the call tells about
-            // the larger one.
+            // In the old form this can still be the smaller video. Then only the call tells about the larger one.
             State::Finished(video) if video.is_below(to) && !is_task => Ok(None),
             State::Finished(video) => {
                 // If the record names no size, the size is `to`, since this task makes no other. A video without a size
@@ -355,16 +351,14 @@ impl Client {
                 Ok((State::Finished(Box::new(video)), None))
             }
             Upgrade::Running { task } => {
-                // A task with the id of the job is that of the smaller video, so its state would not be that of the
-                // upgrade.
+                // A task with the id of the job is that of the smaller video, not of the upgrade.
                 let task = task.filter(|task| *task != reference.task);
                 if before != Before::Accepted || task.is_some() {
                     self.write_taken(reference, task.as_deref()).await?;
                 }
                 Ok((State::Running { percent: None }, task))
             }
-            // This call was refused, but an earlier call whose reply was lost may be paid for. So the outcome stays
-            // unknown.
+            // This call was refused, but the earlier call whose reply was lost may be paid for.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, unknown_event(&error)).await?;
@@ -393,8 +387,7 @@ impl Client {
                 }
                 Err(error)
             }
-            // A lost reply does not undo an earlier acceptance. Without a ledger there is no entry that could become
-            // unknown.
+            // A lost reply does not undo an earlier acceptance. Without a ledger no entry can become unknown.
             Upgrade::Unknown(error) if before == Before::Accepted || !self.keeps_record() => {
                 Err(error)
             }
@@ -410,8 +403,7 @@ impl Client {
         }
     }
 
-    /// Writes down that an upgrade was accepted. If writing fails, the error names the upgrade's task, which is paid
-    /// for.
+    /// Writes down that an upgrade was accepted. If writing fails, the error names the task, which is paid for.
     async fn write_taken(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
         let outcome = Outcome::Accepted {
             job: reference.clone(),
@@ -480,8 +472,8 @@ fn has_calls_left(entry: &Entry) -> bool {
 }
 
 /// Returns why the call of a known upgrade must not be made again: its state, or an error. Returns nothing if the call
-/// may be made. `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call would
-/// start a new paid task.
+/// may be made. `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call
+/// starts a paid task.
 fn stands_against(
     entry: &Entry,
     to: Resolution,
@@ -489,8 +481,8 @@ fn stands_against(
     is_task: bool,
 ) -> Result<Option<State>, Error> {
     // If each call is a task, a repeated call would be paid for again. In the old form, kie.ai's page says that a
-    // repeated call for 4K answers with the state. For 1080p no page says so: a repeated call may be charged again, so
-    // only the caller decides.
+    // repeated call for 4K answers with the state. For 1080p no page says so, and the call may be charged again: the
+    // caller decides.
     let may_be_repeated = match to {
         _ if is_task => false,
         Resolution::K4 => has_calls_left(entry),
@@ -498,8 +490,7 @@ fn stands_against(
     };
     match entry.state {
         EntryState::OnItsWay => Ok(Some(State::Pending)),
-        // The call is paid for. A second call would be a second task, so the state is read from the task as soon as it
-        // is known.
+        // The call is paid for, and a second call would be a second task. The state comes from the task.
         EntryState::Accepted | EntryState::Finished | EntryState::Done if is_task => {
             Ok(Some(State::Running { percent: None }))
         }

@@ -91,8 +91,7 @@ impl Poll {
         self
     }
 
-    /// Returns the times for an upgrade. The first question is the call that begins the upgrade, so it is asked at
-    /// once.
+    /// Returns the times for an upgrade. The first question begins the upgrade, so it is asked at once.
     pub(crate) fn for_upgrade(&self) -> Self {
         Self {
             first: Duration::ZERO,
@@ -134,16 +133,14 @@ impl Waiting {
     }
 
     /// Makes the wait for a job of this age, if the age is known. A job that was accepted a while ago is asked about
-    /// sooner. `history` has the past jobs of the account, from which pauses are learned unless the caller has set
-    /// them.
+    /// sooner. `history` has the past jobs of the account, from which pauses are learned if they are not set.
     pub(crate) fn of_job(poll: Poll, age: Option<Duration>, history: Arc<History>) -> Self {
         let usual = Poll::default();
         let is_usual = poll.first == usual.first && poll.every == usual.every;
         let mut waiting = Self::new(poll);
         waiting.history = Some(history).filter(|_| is_usual);
         let Some(age) = age else {
-            // A job of unknown age can have ended long ago, so the first question does not wait for the usual end of a
-            // job.
+            // A job of unknown age can have ended long ago, so the first question does not wait for a usual end.
             return waiting;
         };
         waiting.age = age;

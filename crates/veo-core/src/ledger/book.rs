@@ -13,8 +13,7 @@ use super::rules::{SentTimes, Spending, not_before, pause_after, price_kind, set
 use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, positive_price};
 use crate::{JobRef, Offer};
 
-/// A summary of an event, with all that decisions need. The summary starts the line, so that the rest of the line need
-/// not be read.
+/// A summary of an event, with all that decisions need. It starts the line, so the rest need not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct EventSummary<'a> {
@@ -239,8 +238,7 @@ impl Book {
             .filter(|row| row.state.is_open())
     }
 
-    /// Returns the latest entry with a job. For a job without a size, returns the entry of the video and not that of an
-    /// upgrade.
+    /// Returns the latest entry with a job. Without a size, the entry is that of the video, not of an upgrade.
     pub(super) fn by_job(&self, job: &JobRef) -> Option<&EntrySummary> {
         self.row(*self.by_job.get(&*job.to_string())?)
     }

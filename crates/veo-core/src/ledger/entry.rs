@@ -25,8 +25,7 @@ pub enum Wish {
         /// The SHA-256 of each image and link, in the order of the request; none for a file that cannot be read.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         contents: Vec<Option<String>>,
-        /// True if secrets of links or bytes of images were removed, so that the request cannot be sent from the
-        /// ledger.
+        /// True if secrets of links or bytes of images were removed, so that the request cannot be sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         redacted: bool,
     },
@@ -55,8 +54,8 @@ pub enum EntryState {
     Accepted,
     /// The call was refused or not sent, and nothing was charged. The wish may be sent again under its key.
     Rejected,
-    /// The call was sent, and no reliable reply came back. It may have been charged. Nothing is sent until the entry is
-    /// [settled](crate::Client::settle).
+    /// The call was sent, and no reliable reply came back. It may have been charged. Nothing is sent until it is
+    /// settled.
     Unknown,
     /// The job has a video, which the caller has not saved yet.
     Finished,
@@ -109,8 +108,7 @@ pub struct Attempt {
     /// The time at which the attempt began; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
-    /// The number of calls. It is more than one only for an upgrade in kie.ai's old form, whose call also asks for the
-    /// progress.
+    /// The number of calls. It is above one only for an upgrade in kie.ai's old form, whose call asks for the progress.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub calls: u32,
     /// The marker in the callback address of the offer.
@@ -176,8 +174,8 @@ pub enum Outcome {
     Rejected {
         /// The reason.
         error: Error,
-        /// True if the caller has [settled](crate::Client::settle) the call as not accepted. This settlement can be
-        /// corrected until something is sent.
+        /// True if the caller has [settled](crate::Client::settle) the call as not accepted. It can be corrected until
+        /// something is sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_settled: bool,
         /// True if the entry becomes wanted again. Then the client sends the wish again by itself.
@@ -300,8 +298,7 @@ pub enum Event {
         /// The entry.
         entry: Box<Entry>,
     },
-    /// The balance of an account has fallen while a budget was in use. The event belongs to no entry; its key is the
-    /// name of the budget.
+    /// The balance of an account has fallen while a budget was in use. It belongs to no entry; its key is the budget.
     Fall {
         /// The fall in the account's credits.
         credits: f64,
@@ -311,8 +308,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns whether the event comes too late in this state of the entry. A ledger drops a late event, since a later
-    /// fact is already written down.
+    /// Returns whether the event comes too late in this state of the entry. A ledger drops a late event.
     pub fn is_late(&self, state: EntryState) -> bool {
         let is_over = matches!(
             state,
@@ -384,8 +380,8 @@ impl Wish {
         }
     }
 
-    /// Returns the wish without secrets in its links and without the bytes of images. A wish that has lost some of them
-    /// cannot be sent.
+    /// Returns the wish without secrets in its links and without the bytes of images. If it had any, it cannot be sent
+    /// any more.
     pub fn redacted(&self) -> Self {
         let mut wish = self.clone();
         match &mut wish {
@@ -406,8 +402,7 @@ impl Wish {
         wish
     }
 
-    /// Returns whether this wish equals a stored one: the caller gave the same fields, and the images have the same
-    /// bytes.
+    /// Returns whether this wish equals a stored one: the same fields, and images with the same bytes.
     pub fn is_same(&self, stored: &Self) -> bool {
         match (self, stored) {
             (
@@ -426,8 +421,7 @@ impl Wish {
                 is_comparable && is_same_request(request, contents, stored, stored_contents)
             }
             (Self::Upgrade { job, .. }, Self::Upgrade { job: stored, .. }) => job == stored,
-            // A lost wish counts as equal. Its call may be paid for, so the caller gets the entry, and no other call is
-            // made.
+            // A lost wish counts as equal. Its call may be paid for, so the caller gets the entry, and nothing is sent.
             (_, Self::Lost) => true,
             _ => false,
         }
@@ -489,8 +483,8 @@ impl Outcome {
         }
     }
 
-    /// Makes the outcome of a rejected call whose wish becomes wanted again. One line has both facts, since a process
-    /// can end between two lines.
+    /// Makes the outcome of a rejected call whose wish becomes wanted again. One line has both, since a process can end
+    /// between two.
     pub fn rejected_and_wanted(error: Error) -> Self {
         Self::Rejected {
             error,
@@ -566,8 +560,7 @@ impl Attempt {
 }
 
 impl Entry {
-    /// Makes an entry from the first event of its key. If earlier lines are damaged, the entry still has its accepted
-    /// job.
+    /// Makes an entry from the first event of its key. If earlier lines are damaged, an accepted job is still kept.
     pub fn first(key: &str, at: SystemTime, event: Event) -> Self {
         let mut entry = Self::lost(key, at);
         match event {
@@ -736,8 +729,7 @@ impl Entry {
         self.state.is_open()
     }
 
-    /// Returns whether the entry can be settled: it is unknown, or it was settled as not accepted and nothing was sent
-    /// since.
+    /// Returns whether the entry can be settled: it is unknown, or was settled as not accepted and not sent since.
     pub(crate) fn can_be_settled(&self) -> bool {
         let outcome = self
             .attempts

@@ -47,13 +47,11 @@ pub struct FileLedger {
 struct Locked(OwnedMutexGuard<Journal>);
 
 impl FileLedger {
-    /// Opens a ledger, and makes the file if it does not exist. A file that cannot be written is opened for reading
-    /// only.
+    /// Opens a ledger, and makes the file if it does not exist. A file that cannot be written is opened for reading.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if the file cannot be made or read, and [`ErrorKind::LedgerDamaged`] if the file is no
-    /// ledger.
+    /// [`ErrorKind::Ledger`] if the file cannot be made or read, and [`ErrorKind::LedgerDamaged`] if it is no ledger.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path.as_ref())?;
         let opened = path.clone();
@@ -82,8 +80,7 @@ impl FileLedger {
         }))
     }
 
-    /// Writes a new ledger with the given entries. The file must not exist yet. This blocks the thread until the file
-    /// is on the disk.
+    /// Writes a new ledger with the given entries. The file must not exist yet. This blocks until it is on the disk.
     ///
     /// # Errors
     ///
@@ -174,8 +171,7 @@ impl FileLedger {
                 if is_written && let Err(error) = file.sync_data() {
                     let mut inner = shared.blocking_lock();
                     inner.is_unsynced = true;
-                    // After this error the call is not sent, so its line is withdrawn. Otherwise its key would stay
-                    // unknown.
+                    // After this error the call is not sent, so its line is withdrawn. Otherwise its key stays unknown.
                     if counts(&done) {
                         // The caller gets the error of the disk, even if the withdrawal fails too.
                         let _ = inner.file.lock();

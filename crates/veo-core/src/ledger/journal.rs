@@ -73,8 +73,7 @@ const TORN: &str = "torn-";
 const ROOM: u64 = 8 << 10;
 /// The most calls for which room is reserved, including calls whose process has ended.
 const MOST_ROOM: usize = 256;
-/// The longest line in bytes. Only images of the caller make a line that long, since texts of providers were cut
-/// before.
+/// The longest line in bytes. Only images of the caller make a line that long, since other texts were cut before.
 const LONGEST: usize = 128 << 20;
 /// The time without a write before the file may be rewritten. It is longer than the span of any limit.
 const QUIET: Duration = Duration::from_secs(60);
@@ -283,8 +282,8 @@ impl Journal {
                 .next(longest)
                 .map_err(|error| unusable(&self.path, error))?;
             let length = bytes.len() as u64;
-            // The file can be shorter than its first line says. After a power failure it can also have room in the
-            // place of a line.
+            // The file can be shorter than its first line says. After a power failure it can have room in the place of
+            // a line.
             let is_at_the_end = read.at + length == head.end;
             let ends_in_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || ends_in_room;
@@ -339,8 +338,8 @@ impl Journal {
         }
     }
 
-    /// Compares the lines that were read with the first line. A torn last line may have begun a call, so its entry
-    /// becomes unknown.
+    /// Compares the lines that were read with the first line. A torn line may have begun a call, so its entry becomes
+    /// unknown.
     fn check_end(&mut self, head: &Head, read: &Read) {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
@@ -397,7 +396,7 @@ impl Journal {
             return Err(Error::new(ErrorKind::LedgerDamaged, message));
         }
         if self.is_unsynced {
-            // The system reports a failed sync only once. After that, a line could be lost although a later sync
+            // The system reports a failed sync only once. After it, a line could be lost although a later sync
             // succeeds.
             let message = format!(
                 "{} could not be written through to the disk, so nothing more is sent; open it again",
@@ -405,8 +404,8 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
-        // A rewrite replaces the file under one name only. Then each name would lead to its own ledger, and each ledger
-        // could pay for the same key.
+        // A rewrite replaces the file under one name only. Then there would be two ledgers, and each could pay for a
+        // key.
         if has_other_names(&self.file) {
             let message = format!(
                 "{} is a file with two names, so nothing is sent; remove one of them",
@@ -451,8 +450,7 @@ impl Journal {
         if let Some(answer) = rules::answer_for_used_key(&begin.want, known.as_ref()) {
             return Ok(answer);
         }
-        // If the last line of this key was torn off, its call may have been sent. So nothing is sent until the entry is
-        // settled as not accepted.
+        // The call of a line that was torn off may have been sent, so nothing is sent until it is settled.
         let torn = self.entry(&format!("{TORN}{}", digest(&key)))?;
         if let Some(entry) = torn.filter(|entry| entry.state != EntryState::Rejected) {
             return Ok(Begun::Known(Box::new(entry)));
@@ -594,8 +592,8 @@ impl Journal {
         {
             short.state = Some(EntryState::OnItsWay);
         }
-        // The lock of this process comes before the line. Without the lock, other processes would read the call as
-        // unknown while it is being sent.
+        // The lock of this process comes before the line. Without it, others would read the call as unknown while it is
+        // sent.
         if short.state == Some(EntryState::OnItsWay) {
             short.owner = Some(self.processes.own_id()?.into());
         }
@@ -721,8 +719,7 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Returns the next line with its line break, or as much of the line as the file has. It is empty at the end of the
-    /// file.
+    /// Returns the next line with its line break, or as much of it as the file has. It is empty at the end of the file.
     fn next(&mut self, longest: u64) -> io::Result<&[u8]> {
         self.file.consume(std::mem::take(&mut self.taken));
         let buffer = self.file.fill_buf()?;
@@ -768,8 +765,7 @@ impl<'a> Prompts<'a> {
     }
 }
 
-/// Writes a ledger of whole entries to a new file. After a crash the path has the whole new file, or the same as
-/// before.
+/// Writes a ledger of whole entries to a new file. After a crash the path has the whole new file, or is as before.
 pub(super) fn write_whole(
     path: &Path,
     id: &str,
@@ -817,8 +813,7 @@ pub(super) fn write_whole(
             .persist_noclobber(path)
             .map_err(|error| error.error)?;
     }
-    // A power failure can lose a new file whose folder was not synced. Not every file system can sync a folder, so an
-    // error is ignored.
+    // A power failure can lose a new file whose folder was not synced. Not every file system can sync it.
     #[cfg(unix)]
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())

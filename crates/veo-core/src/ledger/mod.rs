@@ -22,10 +22,9 @@
 //!
 //! # Files
 //!
-//! The file has the prompts: after an unknown outcome, the prompt identifies the task at the provider. It has links
-//! without their queries. Only a wanted or rejected entry has whole links, since they are needed to send it. They are
-//! removed when the file is next rewritten after sending. API keys are never stored. Only the owner of the file can
-//! read it.
+//! The file has the prompts: after an unknown outcome, the prompt identifies the task at the provider. Links have no
+//! queries, except in a wanted or rejected entry, which needs whole links to be sent. After sending, the next rewrite
+//! of the file removes them. API keys are never stored. Only the owner of the file can read it.
 //!
 //! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link: a process
 //! that uses the other name would not see which process is sending.
@@ -65,16 +64,15 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// target; [`ErrorKind::Ledger`] if the ledger cannot be written; [`ErrorKind::LedgerDamaged`].
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
 
-    /// Asks for permission to make a paid call. Only [`Begun::Yours`] is the permission, and then the call is already
-    /// written down.
+    /// Asks for permission to make a paid call. Only [`Begun::Yours`] permits it, and then the call is already written
+    /// down.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]. After an error the call must not be sent.
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>>;
 
-    /// Writes down an event of an entry, and returns the entry. An event that is [too late](Event::is_late) changes
-    /// nothing.
+    /// Writes down an event of an entry, and returns the entry. A [late](Event::is_late) event changes nothing.
     ///
     /// # Errors
     ///
@@ -89,8 +87,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Ledger`] if the ledger cannot be read.
     fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
 
-    /// Returns the entry with this job, marker or target. A job without a size finds the entry of the video, and not
-    /// that of its upgrade.
+    /// Returns the entry with this job, marker or target. A job without a size finds the video, and not its upgrade.
     ///
     /// # Errors
     ///
@@ -151,8 +148,7 @@ pub struct Want {
     pub key: String,
     /// The wish.
     pub wish: Wish,
-    /// The file in which the video is to be saved, as a text that means the same file to all programs that share the
-    /// ledger.
+    /// The file in which the video is to be saved, as a text that means the same to all programs that share the ledger.
     pub target: Option<String>,
 }
 
@@ -250,15 +246,13 @@ pub struct Listed {
 pub struct Budget {
     /// The name. All calls under one name count together, even if several processes make them.
     pub name: String,
-    /// The account: the name of a provider, or a named account at a provider (`kie@studio`). Only this account is used
-    /// under the budget.
+    /// The account: a provider, or a named account (`kie@studio`). Only this account is used under the budget.
     pub account: String,
     /// The most that may be spent, in the account's credits.
     pub cap: f64,
     /// The price of one call in credits, if the caller knows it.
     pub price: Option<f64>,
-    /// The highest price of one call in credits, if known. Without this value, a call of unknown price sets aside all
-    /// that is left.
+    /// The highest price of one call in credits, if known. Without it, an unknown price sets aside all that is left.
     pub most: Option<f64>,
 }
 

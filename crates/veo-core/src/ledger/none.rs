@@ -7,8 +7,7 @@ use super::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
 use crate::limit::SentTimes;
 use crate::{BoxFuture, Error, ErrorKind};
 
-/// The ledger of a client to which the caller has given none. It observes the limits of the accounts, and stores no
-/// call.
+/// The ledger of a client to which the caller has given none. It observes the limits of accounts, and stores no call.
 #[derive(Debug)]
 pub(crate) struct Unrecorded {
     since: Instant,

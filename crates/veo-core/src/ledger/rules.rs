@@ -1,7 +1,6 @@
 //! The decisions that every ledger makes in the same way, for authors of ledgers.
 //!
-//! A ledger stores entries, and these functions decide what an event does to an entry. The ledger itself does the
-//! following:
+//! A ledger stores entries, and these functions decide what an event does to an entry. The ledger itself does this:
 //!
 //! - Each method of [`Ledger`](super::Ledger) is one transaction, whose effect is durable when the method returns.
 //! - [`begin`](super::Ledger::begin) checks in this order: [`answer_for_used_key`], another open entry with the same
@@ -9,8 +8,7 @@
 //!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that the event was
 //!   written, the ledger returns an error, and nothing is sent.
 //! - [`want`](super::Ledger::want) calls [`wanted`], and then looks for another open entry with the same target.
-//! - [`record`](super::Ledger::record) calls [`check`] and [`Event::is_late`], and then changes the entry by
-//!   [`Entry::apply`].
+//! - [`record`](super::Ledger::record) calls [`check`] and [`Event::is_late`], and then [`Entry::apply`].
 //! - An entry on its way whose process has ended is read as [`Unknown`](EntryState::Unknown).
 
 use std::time::{Duration, SystemTime};
@@ -86,8 +84,7 @@ pub fn not_before(begin: &Begin, starts: &SentTimes, now: Duration) -> Option<Be
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
 }
 
-/// Returns the amount that a budget has to set aside for a call. Returns nothing if the price is known from earlier
-/// calls.
+/// Returns the amount that a budget has to set aside for a call. It is none if the price is known from earlier calls.
 ///
 /// # Errors
 ///
@@ -129,8 +126,7 @@ pub fn set_aside(
     Err(Begun::OverBudget(why))
 }
 
-/// Makes the event that a ledger writes down before it allows a call. `reserved` is the amount that was [set
-/// aside](set_aside).
+/// Makes the event that a ledger writes down before it allows a call. `reserved` is what was [set aside](set_aside).
 pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Option<f64>) -> Event {
     let mut attempt = Attempt::new(&begin.offer, at);
     attempt.marker = begin.marker;
@@ -144,7 +140,7 @@ pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Opti
 }
 
 /// Refuses an event that does not fit the entry any more: a repeated call that another process has made, or a
-/// settlement of an entry that has changed since the caller looked at it. `owner` is the key of the entry that has the
+/// settlement of an entry that has changed since the caller looked. `owner` is the key of the entry that has the
 /// settled job.
 ///
 /// # Errors
@@ -158,8 +154,7 @@ pub fn check(event: &Event, entry: &Entry, owner: Option<&str>) -> Result<(), Er
     }
 }
 
-/// Returns the wish of an entry as a ledger stores it. Its links have their queries only while the wish may still be
-/// sent.
+/// Returns the wish of an entry as a ledger stores it. Its links have queries only while the wish may still be sent.
 pub fn kept_wish(entry: &Entry) -> Wish {
     match entry.state {
         EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay => entry.wish.clone(),
@@ -167,8 +162,7 @@ pub fn kept_wish(entry: &Entry) -> Wish {
     }
 }
 
-/// Returns the kind of a call. Calls of one kind cost the same and take about as long. The first word of the text is
-/// the account.
+/// Returns the kind of a call. Calls of one kind cost the same and take about as long. Its first word is the account.
 pub fn price_kind(offer: &Offer) -> String {
     let request = &offer.request;
     let seconds = request.seconds.unwrap_or(8);
@@ -191,8 +185,7 @@ pub fn pause_after(error: &Error) -> Option<Duration> {
 
 fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
-    // If two processes repeat a call, only the process that counts it first may send it. The other process would pay
-    // once more.
+    // If two processes repeat a call, only the process that counts it first may send it. The other would pay once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
             "another task or process is calling for {}; ask again for its outcome",

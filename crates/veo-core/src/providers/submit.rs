@@ -146,8 +146,7 @@ where
         }
         // A refusal that may name a task is never a rejection, whatever the table says.
         (Some(Named::Possible(id)), Err(error)) => perhaps_taken(&error, &id),
-        // Only a row of the table, or a request that was certainly not sent, makes a rejection. Any other error can be
-        // a lost reply.
+        // Only the table, or a request that was not sent, makes a rejection. Other errors can be lost replies.
         (None, Err(error)) => failed_request(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
@@ -176,8 +175,8 @@ where
     ))
 }
 
-/// Makes the error of a failed request. `unclear` is its kind if the request may have been accepted. A free call passes
-/// a harmless kind.
+/// Makes the error of a failed request. `unclear` is its kind if the request may have been accepted: a harmless kind
+/// for a free call.
 pub(crate) fn failed_request<'a, R: ProviderRefusal>(
     error: &ApiError<R>,
     table: impl IntoIterator<Item = &'a RefusalRow>,
@@ -190,8 +189,7 @@ where
         // In the first two cases no byte of the request has left this machine.
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
-        // A reply that is not in the provider's format comes from a proxy in front of the provider. It has a status and
-        // no code.
+        // This reply comes from something in front of the provider, so it has a status and no code.
         ApiError::Unreadable(reply) => {
             let number = reply.head.status.into();
             let kind = look_up(table, number, None, None, &start(&reply.body)).unwrap_or(unclear);
