@@ -120,7 +120,7 @@ pub enum ErrorKind {
     OnItsWay,
     /// The state of a job could not be read. The job continues; wait for it again.
     Unavailable,
-    /// The job failed at the provider. [`Error::resend`] says whether the same request can do better.
+    /// The job failed at the provider. [`Error::resend`] says whether a new job can succeed.
     JobFailed,
     /// The job did not finish in time. The job continues; wait for it again.
     TimedOut,

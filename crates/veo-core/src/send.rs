@@ -661,7 +661,7 @@ impl Client {
     pub(crate) async fn observe_balance(&self) -> Option<f64> {
         self.budget()?;
         let client = self.clone();
-        // Other calls wait for the lock on the balance. A caller that stops polling cannot keep it in this task.
+        // In a separate Tokio task, a caller that stops polling cannot keep the lock for which other calls wait.
         self.detached(async move { Ok(client.observed().await) })
             .await
             .ok()

@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Does the next thing for a key. A step sends a wanted request, asks about an accepted job, or begins an upgrade
-    /// if the video is smaller than requested. It never downloads, and at most one of its calls is charged.
+    /// if the video is smaller than requested. It never downloads, and at most one of its calls can be charged.
     ///
     /// Every step of the key returns the video until you call [`done`](Self::done).
     ///
@@ -158,8 +158,8 @@ impl Client {
     }
 
     /// Steps like [`run`](Self::run), but for a server: it continues when no entry is open, until `stop` is done. It
-    /// also steps the entries of other processes. If a video is not [`done`](Self::done) a minute after its handler, it
-    /// is passed to `handle` again.
+    /// also steps the entries of other processes. If a video is not [`done`](Self::done) a minute after its handler has
+    /// ended, it is passed to `handle` again.
     ///
     /// When `stop` is done, all handlers and all questions are dropped, and the next run repeats them. A paid call that
     /// was sent is not dropped: [`drain`](Self::drain) waits for its outcome.

@@ -54,7 +54,7 @@ pub enum EntryState {
     Accepted,
     /// The call was refused or not sent, and nothing was charged. The wish may be sent again under its key.
     Rejected,
-    /// The call was sent, and no reliable reply came back. It may have been charged. Nothing is sent until it is
+    /// The call was sent, and no reliable reply came back. It may have been charged. Nothing is sent until the entry is
     /// settled.
     Unknown,
     /// The job has a video, which the caller has not saved yet.
@@ -174,8 +174,8 @@ pub enum Outcome {
     Rejected {
         /// The reason.
         error: Error,
-        /// True if the caller has [settled](crate::Client::settle) the call as not accepted. It can be corrected until
-        /// something is sent.
+        /// True if the caller has [settled](crate::Client::settle) the call as not accepted. A job can correct this
+        /// until something is sent.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_settled: bool,
         /// True if the entry becomes wanted again. Then the client sends the wish again by itself.
@@ -380,8 +380,8 @@ impl Wish {
         }
     }
 
-    /// Returns the wish without secrets in its links and without the bytes of images. If it had any, it cannot be sent
-    /// any more.
+    /// Returns the wish without secrets in its links and without the bytes of images. If any were removed, the wish
+    /// cannot be sent.
     pub fn redacted(&self) -> Self {
         let mut wish = self.clone();
         match &mut wish {
@@ -483,8 +483,8 @@ impl Outcome {
         }
     }
 
-    /// Makes the outcome of a rejected call whose wish becomes wanted again. One line has both, since a process can end
-    /// between two.
+    /// Makes the outcome of a rejected call whose wish becomes wanted again. One line has both facts, since a process
+    /// can end between two lines.
     pub fn rejected_and_wanted(error: Error) -> Self {
         Self::Rejected {
             error,
@@ -675,7 +675,7 @@ impl Entry {
         }
     }
 
-    /// Returns the address at which the provider was reached, if that is not its own.
+    /// Returns the address at which the provider was reached, if it is not the provider's usual address.
     pub fn base_url(&self) -> Option<&str> {
         self.attempts.last()?.sent.base_url.as_deref()
     }

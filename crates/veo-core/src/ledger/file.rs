@@ -167,7 +167,7 @@ impl FileLedger {
                 let (path, file) = (inner.path.clone(), inner.file.clone());
                 drop(locked);
                 let done = done?;
-                // A power failure would lose a line that is not on the disk, and its call would be sent a second time.
+                // A power failure would lose a line that is not on the disk, and its call could be sent a second time.
                 if is_written && let Err(error) = file.sync_data() {
                     let mut inner = shared.blocking_lock();
                     inner.is_unsynced = true;

@@ -404,8 +404,8 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
-        // A rewrite replaces the file under one name only. Then there would be two ledgers, and each could pay for a
-        // key.
+        // A rewrite replaces the file under one name only. Then there would be two ledgers, and each of them could pay
+        // for the same key.
         if has_other_names(&self.file) {
             let message = format!(
                 "{} is a file with two names, so nothing is sent; remove one of them",
@@ -592,8 +592,8 @@ impl Journal {
         {
             short.state = Some(EntryState::OnItsWay);
         }
-        // The lock of this process comes before the line. Without it, others would read the call as unknown while it is
-        // sent.
+        // The lock of this process comes before the line. Without the lock, other processes would read the call as
+        // unknown while it is being sent.
         if short.state == Some(EntryState::OnItsWay) {
             short.owner = Some(self.processes.own_id()?.into());
         }
@@ -813,7 +813,7 @@ pub(super) fn write_whole(
             .persist_noclobber(path)
             .map_err(|error| error.error)?;
     }
-    // A power failure can lose a new file whose folder was not synced. Not every file system can sync it.
+    // A power failure can lose a new file whose folder was not synced. Not every file system can do that.
     #[cfg(unix)]
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())

@@ -186,7 +186,7 @@ where
     ApiError<R>: StdError,
 {
     match error {
-        // In the first two cases no byte of the request has left this machine.
+        // The next two errors mean that no byte of the request was sent.
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
         // This reply comes from something in front of the provider, so it has a status and no code.
