@@ -829,7 +829,6 @@ async fn next_state(
     }
 }
 
-/// Makes the error of a job whose provider this client does not have.
 pub(crate) fn no_such_provider(job: &JobRef) -> Error {
     let message = format!("this client has no account {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)

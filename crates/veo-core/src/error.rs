@@ -182,8 +182,7 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// Do not send it: it could be charged twice, its job is running or has a video, or the job failed for an unknown
-    /// reason.
+    /// Do not send it: it could be charged twice, its job runs or has a video, or the job failed for an unknown reason.
     Never,
     /// Send the same request again. After a failed job this makes a new job, which is paid for again.
     Same,
@@ -447,7 +446,6 @@ impl Error {
         self
     }
 
-    /// Adds a further part to the message.
     pub(crate) fn adding(mut self, more: &str) -> Self {
         let message = self.0.message.trim_end_matches('.');
         self.0.message = format!("{message}; {more}");

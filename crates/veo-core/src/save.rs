@@ -67,7 +67,6 @@ struct LinkQueue<'a> {
     unknown: Option<Error>,
 }
 
-/// A source of further links.
 enum Further {
     /// The links in the current state of the job.
     OfTheJob,

@@ -721,7 +721,6 @@ impl Client {
     }
 }
 
-/// The result of a request that was to be sent at once.
 pub(crate) enum SentNow {
     Submission(Box<Submission>),
     /// The request could not be sent, and can be tried again after this time.
@@ -826,7 +825,6 @@ pub(crate) async fn unless_stopped<T>(
     }
 }
 
-/// Makes the error of a request that the caller has stopped.
 fn stopped(refusals: &[String]) -> Error {
     Error::new(
         ErrorKind::Stopped,

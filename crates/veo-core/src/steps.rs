@@ -121,8 +121,7 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            // An unknown call may be paid for. The client repeats only an upgrade whose call also asks for the
-            // progress.
+            // An unknown call may be paid for. Only an upgrade whose call also asks for the progress is called again.
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
@@ -648,7 +647,6 @@ impl Client {
         }
     }
 
-    /// Writes down that a job has a video.
     pub(crate) async fn record_finished(&self, entry: &Entry, video: &Video) -> Result<(), Error> {
         if entry.state == EntryState::Accepted {
             self.record_with_retry(
@@ -663,7 +661,6 @@ impl Client {
         Ok(())
     }
 
-    /// Writes down that a job has failed.
     pub(crate) async fn record_failed(&self, entry: &Entry, error: &Error) -> Result<(), Error> {
         if matches!(entry.state, EntryState::Accepted | EntryState::Finished) {
             self.record_with_retry(

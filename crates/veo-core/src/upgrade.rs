@@ -471,9 +471,9 @@ fn has_calls_left(entry: &Entry) -> bool {
     entry.upgrade() == Some(Resolution::K4) && is_called && calls(entry) < CALLS_OF_4K
 }
 
-/// Returns why the call of a known upgrade must not be made again: its state, or an error. Returns nothing if the call
-/// may be made. `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call
-/// starts a paid task.
+/// Returns why the call of a known upgrade must not be made again: its state, or an error; nothing if it may be made.
+/// `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call starts a paid
+/// task.
 fn stands_against(
     entry: &Entry,
     to: Resolution,

@@ -133,7 +133,6 @@ struct Names {
 
 #[derive(Debug, Default)]
 struct Spent {
-    /// The sum of the known costs.
     known_costs: f64,
     /// The sum by which the balance has fallen.
     falls: f64,

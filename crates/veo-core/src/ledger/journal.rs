@@ -56,7 +56,6 @@ struct Prompts<'a> {
     finder: Finder<'static>,
 }
 
-/// The progress of reading lines.
 struct Read {
     /// The offset of the next line.
     at: u64,
@@ -282,8 +281,7 @@ impl Journal {
                 .next(longest)
                 .map_err(|error| unusable(&self.path, error))?;
             let length = bytes.len() as u64;
-            // The file can be shorter than its first line says. After a power failure it can have room in the place of
-            // a line.
+            // The file can be shorter than its first line says. A power failure can leave room in the place of a line.
             let is_at_the_end = read.at + length == head.end;
             let ends_in_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || ends_in_room;
@@ -338,8 +336,7 @@ impl Journal {
         }
     }
 
-    /// Compares the lines that were read with the first line. A torn line may have begun a call, so its entry becomes
-    /// unknown.
+    /// Compares the lines that were read with the first line. A torn line may have begun a call: its entry is unknown.
     fn check_end(&mut self, head: &Head, read: &Read) {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
@@ -396,16 +393,14 @@ impl Journal {
             return Err(Error::new(ErrorKind::LedgerDamaged, message));
         }
         if self.is_unsynced {
-            // The system reports a failed sync only once. After it, a line could be lost although a later sync
-            // succeeds.
+            // The system reports a failed sync only once. Afterwards a line could be lost although a sync succeeds.
             let message = format!(
                 "{} could not be written through to the disk, so nothing more is sent; open it again",
                 self.path.display()
             );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
-        // A rewrite replaces the file under one name only. Then there would be two ledgers, and each of them could pay
-        // for the same key.
+        // A rewrite replaces one name of the file only. Both names would then be ledgers that could pay for one key.
         if has_other_names(&self.file) {
             let message = format!(
                 "{} is a file with two names, so nothing is sent; remove one of them",

@@ -64,8 +64,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// target; [`ErrorKind::Ledger`] if the ledger cannot be written; [`ErrorKind::LedgerDamaged`].
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
 
-    /// Asks for permission to make a paid call. Only [`Begun::Yours`] permits it, and then the call is already written
-    /// down.
+    /// Asks for permission to make a paid call. Only [`Begun::Yours`] permits it, and then the call is written down.
     ///
     /// # Errors
     ///

@@ -140,8 +140,7 @@ pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Opti
 }
 
 /// Refuses an event that does not fit the entry any more: a repeated call that another process has made, or a
-/// settlement of an entry that has changed since the caller looked. `owner` is the key of the entry that has the
-/// settled job.
+/// settlement of an entry that has changed since the caller looked. `owner` is the key of the settled job.
 ///
 /// # Errors
 ///

@@ -175,8 +175,8 @@ where
     ))
 }
 
-/// Makes the error of a failed request. `unclear` is its kind if the request may have been accepted: a harmless kind
-/// for a free call.
+/// Makes the error of a failed request. `unclear` is its kind if the request may have been accepted. For a free call,
+/// this is a harmless kind.
 pub(crate) fn failed_request<'a, R: ProviderRefusal>(
     error: &ApiError<R>,
     table: impl IntoIterator<Item = &'a RefusalRow>,
