@@ -205,7 +205,8 @@ impl Client {
     /// [ledger](Self::with_ledger), which counts the spending of all processes that use the budget. The client then
     /// uses only the account of the budget.
     ///
-    /// The client learns an unknown price from the first call of its kind. No other call is made at the same time.
+    /// The client learns an unknown price from the first call of its kind. No other call of the budget is made at that
+    /// time.
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         (self.budget, self.balance) = (Some(budget), Arc::default());

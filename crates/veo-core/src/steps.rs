@@ -121,7 +121,7 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            // An unknown call may be paid for. Only an upgrade whose call also asks for the progress is called again.
+            // An unknown call may be paid for. Only the call of an upgrade that also asks for the progress is repeated.
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),

@@ -72,7 +72,7 @@ impl Processes {
         }
         let is_alive = match File::open(path_of(&self.ledger, id)) {
             Ok(file) => file.try_lock_shared().is_err(),
-            // Another error does not show that the process has ended. A live one must not be settled as it sends.
+            // Another error does not show that the process has ended. A live one must not be settled while it sends.
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
         self.known.insert(id.into(), is_alive);

@@ -647,7 +647,7 @@ impl Journal {
             }
         });
         if let Err(error) = written {
-            // Half a line does not count. The file gives back the room that it took for the line.
+            // Half a line does not count. The file gets its old length again.
             let _ = self.file.set_len(before);
             return Err(unusable(&self.path, error));
         }
