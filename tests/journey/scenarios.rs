@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use veo_core::{
-    Access, Charged, Client, Delivery, Downloads, Job, Kie, KieForm, Poll, Receipt, Resolution,
-    Saved, Submission, UniAll, Video, VideoRequest, Webhooks,
+    Access, Charged, Client, Delivery, Downloads, ErrorKind, Job, Kie, KieForm, Poll, Receipt,
+    Resolution, Saved, Submission, UniAll, Video, VideoRequest, Webhooks,
 };
-use veo_sim::{Call, Charge, Scenario, Sim};
+use veo_sim::{Call, Charge, Fault, Scenario, Sim};
 use veo_tests::{PNG, recorder};
 use wiremock::MockServer;
 
@@ -252,4 +252,31 @@ async fn every_scenario(snapshot: &str, asked: Asked) {
         }
     }
     insta::assert_snapshot!(snapshot, text);
+}
+
+/// Without a ledger only the client remembers that the call was made. kie.ai can charge each call.
+#[tokio::test]
+async fn an_upgrade_without_a_ledger_is_not_repeated_either() {
+    let table = [
+        (KieForm::Old, "upgrade", 1, Resolution::P1080, 1),
+        // kie.ai's page says that a second call for 4K answers with the state.
+        (KieForm::Old, "upgrade", 1, Resolution::K4, 2),
+        (KieForm::Current, "submit", 2, Resolution::P1080, 1),
+        (KieForm::Current, "submit", 2, Resolution::K4, 1),
+    ];
+    for (form, group, first, to, wanted) in table {
+        let scenario = Scenario::new("lost", "").fault(group, first.., Fault::Drop);
+        let sim = Sim::builder().also(scenario).start().await.unwrap();
+        let client = client(&sim, Some(form), "lost");
+        let submission = client.submit(&VideoRequest::text("A red kite")).await;
+        let Submission::Accepted(job) = submission else {
+            panic!("{submission:?}");
+        };
+        client.wait(&job).await.unwrap();
+        let error = client.upgrade(&job, to).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{form:?} {to}");
+        let calls = sim.calls();
+        let upgrades = calls.iter().filter(|call| is_upgrade(call)).count();
+        assert_eq!(upgrades, wanted, "{form:?} {to}");
+    }
 }

@@ -605,7 +605,7 @@ impl Client {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
                 // The call under way may be charged, so the outcome is unknown and not rejected.
-                Err(error) => return unresolved(entry, error),
+                Err(error) => return unresolved(entry, offer, error),
             }
         }
         if entry.state == EntryState::OnItsWay {
@@ -761,11 +761,13 @@ enum Sending {
     Held,
 }
 
-/// Makes the outcome of a call that another Tokio task or process is making: unknown. An entry on its way always has an
-/// attempt. Without an attempt nothing was sent, so nothing can be charged, and the outcome is a rejection.
-fn unresolved(entry: Entry, error: Error) -> Submission {
-    let Some(attempt) = entry.attempts.last() else {
-        return Submission::Rejected(error);
+/// Makes the outcome of a call that another Tokio task or process is making: unknown. If the attempt of the call cannot
+/// be read, `offer` is the one that this client would send.
+fn unresolved(entry: Entry, offer: Option<&Offer>, error: Error) -> Submission {
+    let (offer, sent_at) = match (entry.attempts.last(), offer) {
+        (Some(attempt), _) => (entry.offer(attempt), attempt.at),
+        (None, Some(offer)) => (offer.clone(), entry.at),
+        (None, None) => return Submission::Rejected(error),
     };
     Submission::Unknown(Unknown {
         offer,

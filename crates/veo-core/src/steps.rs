@@ -15,6 +15,7 @@ use crate::ledger::{
 };
 use crate::runtime::runtime;
 use crate::send::{SentNow, is_sent_again, unless_stopped};
+use crate::upgrade::Calls;
 use crate::{
     Charged, Described, Error, ErrorKind, JobRef, Notice, Receipt, Resend, Resolution, State,
     Submission, Unknown, Video, VideoRequest,
@@ -628,7 +629,10 @@ impl Client {
         let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
             return Err(damaged_record(&entry.key));
         };
-        match self.upgrade_call(job, to, false, &mut None).await {
+        match self
+            .upgrade_call(job, to, false, &mut Calls::default())
+            .await
+        {
             Ok(State::Finished(video)) => Ok(Step::Video(video)),
             Ok(State::Failed(error)) => Ok(Step::Failed(error)),
             Ok(_) => Ok(Step::AgainAfter(self.poll().every_upgrade)),

@@ -30,8 +30,8 @@ impl Client {
     /// - The call for 1080p is repeated until the video is there. After a lost reply the outcome is unknown, and the
     ///   client does not repeat the call by itself. If you call this again, it makes the call again.
     /// - The call for 4K is repeated until a reply names the upgrade's own task, and once after a lost reply.
-    /// - Without a ledger, a lost reply counts as an unanswered question: the call is repeated for as long as
-    ///   [`Poll`](crate::Poll) forgives.
+    ///
+    /// Without a ledger the same holds for each call of this function, which knows nothing of earlier ones.
     ///
     /// ```
     /// use veo_core::{Client, Error, Job, Resolution};
@@ -90,11 +90,11 @@ impl Client {
         mut again: bool,
         mut on_state: impl FnMut(&State),
     ) -> Result<Video, Error> {
-        let mut own = None;
+        let mut calls = Calls::default();
         let mut waiting = Waiting::new(self.poll().for_upgrade());
         loop {
             waiting.turn().await?;
-            let answer = self.upgrade_call(job, to, again, &mut own).await;
+            let answer = self.upgrade_call(job, to, again, &mut calls).await;
             // The caller has allowed one repetition of an unknown call, not one in each round.
             again = false;
             if let Some(state) = waiting.take_up(answer)? {
@@ -159,24 +159,25 @@ impl Client {
         self.ledger().want(want).await
     }
 
-    /// Returns the state of an upgrade. It reads the state of the upgrade's own task (`own`) if that task is known.
-    /// Otherwise it makes the paid call of the upgrade, if that call may be made.
+    /// Returns the state of an upgrade. It reads the state of the upgrade's own task if that task is known. Otherwise it
+    /// makes the paid call of the upgrade, if that call may be made.
     pub(crate) async fn upgrade_call(
         &self,
         job: &JobRef,
         to: Resolution,
         again: bool,
-        own: &mut Option<String>,
+        calls: &mut Calls,
     ) -> Result<State, Error> {
         let reference = job.with_resolution(to);
         let key = reference.to_string();
         if self.keeps_record()
             && let Some(entry) = self.ledger().entry(&key).await?
         {
-            *own = entry.own_task().map(str::to_owned).or(own.take());
+            let own_task = entry.own_task().map(str::to_owned);
+            calls.own_task = own_task.or(calls.own_task.take());
         }
         // Reading the state of a known task costs nothing.
-        if let Some(task) = own
+        if let Some(task) = &calls.own_task
             && let Some(state) = self.state_of_own_task(&reference, task, to).await?
         {
             return Ok(state);
@@ -186,13 +187,14 @@ impl Client {
             .ok_or_else(|| no_such_provider(job))?;
         let begin = self.beginning_of_upgrade(&*provider, &reference, to).await;
         let client = self.clone();
+        let before = calls.clone();
         let calling = async move {
             client
-                .begin_and_upgrade(&*provider, begin, &reference, to, again)
+                .begin_and_upgrade(&*provider, begin, &reference, to, again, before)
                 .await
         };
-        let (state, task) = self.detached(calling).await?;
-        *own = task.or(own.take());
+        let state;
+        (state, *calls) = self.detached(calling).await?;
         Ok(state)
     }
 
@@ -233,8 +235,7 @@ impl Client {
         }
     }
 
-    /// Writes down an upgrade's call, makes the call, and writes down the answer. Returns the state, and the upgrade's
-    /// own task if the answer names one.
+    /// Writes down an upgrade's call, makes the call, and writes down the answer. Returns the state and the calls so far.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,
@@ -242,7 +243,8 @@ impl Client {
         reference: &JobRef,
         to: Resolution,
         again: bool,
-    ) -> Result<(State, Option<String>), Error> {
+        mut calls: Calls,
+    ) -> Result<(State, Calls), Error> {
         let begun = self.ledger().begin(begin.clone()).await?;
         if let Some(error) = begun.refusal(&begin.want) {
             return Err(error);
@@ -251,18 +253,20 @@ impl Client {
             Begun::Yours => None,
             Begun::Known(entry) => Some(*entry),
             // The ledger does not allow the call now: the limit or the budget makes it wait.
-            _ => return Ok((State::Pending, None)),
+            _ => return Ok((State::Pending, calls)),
         };
+        let is_task = provider.upgrades_as_task(reference);
         if let Some(entry) = &entry {
-            let is_task = provider.upgrades_as_task(reference);
             if let Some(state) = stands_against(entry, to, again, is_task)? {
-                return Ok((state, None));
+                return Ok((state, calls));
             }
-            let calls = calls(entry) + 1;
-            let event = Event::CalledAgain { calls };
+            calls.take_from(entry);
+            let event = Event::CalledAgain {
+                calls: calls.made + 1,
+            };
             match self.ledger().record(&entry.key, event).await {
                 Err(error) if error.kind() == ErrorKind::OnItsWay => {
-                    return Ok((State::Pending, None));
+                    return Ok((State::Pending, calls));
                 }
                 Err(error) => return Err(error),
                 Ok(_) => {}
@@ -270,13 +274,11 @@ impl Client {
         }
         // The ledger has this call, and the number of a repeated one. A crash from here on leaves it unknown.
         let answer = provider.upgrade(reference, to).await;
-        let calls_left = if provider.upgrades_as_task(reference) {
-            0
-        } else {
-            CALLS_OF_4K.saturating_sub(entry.as_ref().map_or(0, calls) + 1)
-        };
-        self.record_upgrade_answer(entry.as_ref(), reference, to, answer, calls_left)
-            .await
+        calls.made += 1;
+        let state = self
+            .record_upgrade_answer(&mut calls, reference, to, answer, is_task)
+            .await?;
+        Ok((state, calls))
     }
 
     /// Returns the state of an upgrade's own task. Returns nothing if the video of this task is still the smaller one:
@@ -321,23 +323,17 @@ impl Client {
         }
     }
 
-    /// Writes down the answer to a call. Returns the state, and the upgrade's own task if the answer names one. `entry`
-    /// is the entry before the call. `calls_left` is how many more calls for 4K the client may make by itself.
+    /// Writes down the answer to a call, and returns the state. `is_task` is true if each call starts a paid task.
     async fn record_upgrade_answer(
         &self,
-        entry: Option<&Entry>,
+        calls: &mut Calls,
         reference: &JobRef,
         to: Resolution,
         answer: Upgrade,
-        calls_left: u32,
-    ) -> Result<(State, Option<String>), Error> {
+        is_task: bool,
+    ) -> Result<State, Error> {
         let key = reference.to_string();
-        let before = match entry.map(|entry| entry.state) {
-            None => Before::Nothing,
-            // The call of an entry on its way is never repeated, so only an unknown entry comes here.
-            Some(EntryState::OnItsWay | EntryState::Unknown) => Before::Lost,
-            Some(_) => Before::Accepted,
-        };
+        let before = calls.before;
         match answer {
             Upgrade::Finished(video) => {
                 if before != Before::Accepted {
@@ -348,7 +344,7 @@ impl Client {
                     ..*video
                 };
                 self.record_upgrade_finished(&key, &video).await?;
-                Ok((State::Finished(Box::new(video)), None))
+                Ok(State::Finished(Box::new(video)))
             }
             Upgrade::Running { task } => {
                 // A task with the id of the job is that of the smaller video, not of the upgrade.
@@ -356,7 +352,9 @@ impl Client {
                 if before != Before::Accepted || task.is_some() {
                     self.write_taken(reference, task.as_deref()).await?;
                 }
-                Ok((State::Running { percent: None }, task))
+                calls.own_task = task.or(calls.own_task.take());
+                calls.before = Before::Accepted;
+                Ok(State::Running { percent: None })
             }
             // This call was refused, but the earlier call whose reply was lost may be paid for.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
@@ -387,16 +385,15 @@ impl Client {
                 }
                 Err(error)
             }
-            // A lost reply does not undo an earlier acceptance. Without a ledger no entry can become unknown.
-            Upgrade::Unknown(error) if before == Before::Accepted || !self.keeps_record() => {
-                Err(error)
-            }
+            // A lost reply does not undo an earlier acceptance.
+            Upgrade::Unknown(error) if before == Before::Accepted => Err(error),
             Upgrade::Unknown(error) => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, unknown_event(&error)).await?;
                 // kie.ai's page says that the next call for 4K answers with the state.
-                if to == Resolution::K4 && calls_left > 0 {
-                    return Ok((State::Pending, None));
+                if to == Resolution::K4 && !is_task && calls.made < CALLS_OF_4K {
+                    calls.before = Before::Lost;
+                    return Ok(State::Pending);
                 }
                 Err(error)
             }
@@ -454,9 +451,30 @@ impl Client {
     }
 }
 
+/// The calls for an upgrade so far. A client without a ledger knows them only from here.
+#[derive(Clone, Default)]
+pub(crate) struct Calls {
+    /// The upgrade's own task, once it is known.
+    own_task: Option<String>,
+    before: Before,
+    made: u32,
+}
+
+impl Calls {
+    fn take_from(&mut self, entry: &Entry) {
+        self.made = calls(entry);
+        self.before = match entry.state {
+            // The call of an entry on its way is never repeated, so only an unknown entry comes here.
+            EntryState::OnItsWay | EntryState::Unknown => Before::Lost,
+            _ => Before::Accepted,
+        };
+    }
+}
+
 /// The outcome of the calls for an upgrade before this call.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum Before {
+    #[default]
     Nothing,
     /// An earlier call was accepted.
     Accepted,
