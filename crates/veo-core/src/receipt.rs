@@ -132,5 +132,8 @@ fn lacks(job: &Job, media: &Media) -> Vec<String> {
 }
 
 fn length(asked: f64, media: &Media) -> String {
-    format!("{asked} s were asked for, and {:.1} s came", media.seconds)
+    format!(
+        "{asked} s were requested, and {:.1} s were delivered",
+        media.seconds
+    )
 }

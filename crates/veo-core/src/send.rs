@@ -345,7 +345,7 @@ impl Client {
                     LOOK_AT_CALL_EVERY
                 }
                 Ok(Sending::Held) => {
-                    let message = "not sent: the rest of the budget is set aside for calls under way whose price is not known";
+                    let message = "not sent: the rest of the budget is set aside for calls under way whose price is not known; send it again when they have ended";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
                 // The ledger has not allowed the call, so nothing was sent.
@@ -541,7 +541,7 @@ impl Client {
         if self.keeps_record() {
             return Ok(());
         }
-        let message = "a key needs a record; give this client a ledger with Client::with_ledger";
+        let message = "a key needs a ledger; add one with Client::with_ledger";
         Err(Error::new(ErrorKind::InvalidRequest, message))
     }
 
@@ -609,8 +609,7 @@ impl Client {
             }
         }
         if entry.state == EntryState::OnItsWay {
-            let message =
-                "another task or process is sending the request now; ask again for its outcome";
+            let message = "another part of this program or another process is sending the request now; ask again for its outcome";
             let error = Error::new(ErrorKind::OnItsWay, message);
             return unresolved(entry, offer, error);
         }
@@ -619,7 +618,7 @@ impl Client {
         }
         let is_sent = !matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
         if is_sent && entry.attempts.is_empty() && offer.is_some() {
-            let message = "the line of the request in the ledger is damaged, so the request may have been sent";
+            let message = "the line of the request in the ledger is damaged, so the request may have been sent; look for its task at the provider";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
             return unresolved(entry, offer, error);
         }
@@ -650,7 +649,7 @@ impl Client {
         task.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                "the task that sent the request ended before its outcome was known",
+                "the code that sent the request ended before its outcome was known",
             )
             .with_source(error))
         })

@@ -430,7 +430,7 @@ impl Client {
             .ok_or_else(|| no_such_provider(job))?;
         if is_upgrade && !provider.upgrades_as_task(job) {
             return Err(invalid_request(format!(
-                "{key} is an upgrade; ask for the upgrade again to go on with it"
+                "{key} is an upgrade in kie.ai's old form; request the upgrade again to continue it"
             )));
         }
         let sent = entry.attempts.last().map(|attempt| &attempt.sent);
@@ -611,7 +611,7 @@ impl Client {
                 match self.ask(&job.reference).await? {
                     State::Finished(video) => {
                         let shortfall = Some(format!(
-                            "it was to be larger and cannot be upgraded: {error}"
+                            "the video was to be larger, and cannot be upgraded: {error}"
                         ));
                         Ok(Step::Video(Box::new(Video {
                             shortfall,

@@ -411,7 +411,8 @@ impl Client {
         let ended = Event::Ended { outcome };
         let written = self.write_upgrade(&reference.to_string(), ended).await;
         written.map_err(|error| {
-            let mut message = format!("{reference} is paid for and is not on record: {error}");
+            let mut message =
+                format!("{reference} is paid for, but the ledger could not store it: {error}");
             if let Some(task) = task {
                 let mut own = reference.without_resolution();
                 own.task = task.to_owned();
@@ -513,11 +514,17 @@ fn stands_against(
             Ok(Some(State::Running { percent: None }))
         }
         EntryState::Failed => {
-            let failed = Error::new(ErrorKind::Refused, "it could not be made larger");
+            let failed = Error::new(
+                ErrorKind::Refused,
+                "the video could not be made larger; the smaller video can still be downloaded",
+            );
             Err(entry.error.clone().unwrap_or(failed))
         }
         EntryState::Unknown if !may_be_repeated => {
-            let lost = Error::new(ErrorKind::OutcomeUnknown, "the reply was lost");
+            let lost = Error::new(
+                ErrorKind::OutcomeUnknown,
+                "the reply to the upgrade was lost, so it may have been charged; look for its task at the provider",
+            );
             Err(entry.unknown().map_or(lost, |unknown| unknown.error))
         }
         _ => Ok(None),

@@ -244,7 +244,8 @@ impl Waiting {
             Some(word) => format!(", and its last state is {word:?}"),
             None => String::new(),
         };
-        let message = format!("not finished after {time}{state}; it goes on, so wait for it again");
+        let message =
+            format!("not finished after {time}{state}; the job continues, so wait for it again");
         Error::new(ErrorKind::TimedOut, message)
     }
 

@@ -109,8 +109,7 @@ impl PostgresLedger {
             // the call is not sent. It may also be in the ledger, so it is withdrawn.
             Err(Failed::Unclear(error)) => {
                 self.withdraw(&key, &lease).await;
-                let message =
-                    "PostgreSQL did not say whether the call is written down, so it was not sent";
+                let message = "PostgreSQL did not say whether the call is written down, so the call was not sent";
                 Err(Error::new(ErrorKind::Ledger, message).with_source(error))
             }
             Err(Failed::Again(error) | Failed::Final(error)) => Err(error),

@@ -188,7 +188,7 @@ impl Transport {
             .any(|origin| origin.origin() == request.url().origin())
         {
             return Err(Error::InvalidRequest(format!(
-                "{host} is not the provider, so it does not get the key"
+                "{host} is not the provider, so it does not get the API key"
             )));
         }
         request

@@ -623,7 +623,7 @@ impl<'a> Transfer<'a> {
             206 if part::is_from_the_start(response) => self.part.begin(response)?,
             206 | 416 => {
                 self.part.restart()?;
-                let what = "the media host sent another part than was asked for";
+                let what = "the media host sent other bytes than those requested";
                 return Err(Stop::Broken(NoVideo::new(what)));
             }
             status @ (401 | 403 | 404 | 410) => {
@@ -738,8 +738,9 @@ fn redirected(response: &Response, url: &Url) -> Option<Url> {
 
 /// Makes a header with the API key, which debug texts do not show.
 fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
-    let mut header = HeaderValue::from_str(key.expose_secret())
-        .map_err(|_| download_failure("the key holds characters that no HTTP header can carry"))?;
+    let mut header = HeaderValue::from_str(key.expose_secret()).map_err(|_| {
+        download_failure("the API key holds characters that no HTTP header can carry")
+    })?;
     header.set_sensitive(true);
     Ok(header)
 }

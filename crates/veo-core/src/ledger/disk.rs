@@ -84,7 +84,7 @@ pub(super) fn unlockable(path: &Path, error: io::Error) -> Error {
 
 pub(super) fn unsynced(path: &Path, error: io::Error) -> Error {
     let message = format!(
-        "{} cannot be written through to the disk, as a ledger has to be; keep it on another file system",
+        "{} cannot be synced to the disk; keep the ledger on another file system",
         path.display()
     );
     Error::new(ErrorKind::Ledger, message).with_source(error)

@@ -241,7 +241,7 @@ impl Ledger for FileLedger {
         Box::pin(async move {
             let key = begin.want.key.clone();
             let withdraw = move |inner: &mut Journal| {
-                let why = "the record could not be written through to the disk, so the request was not sent";
+                let why = "the ledger could not be synced to the disk, so the request was not sent";
                 let outcome = Outcome::rejected(Error::new(ErrorKind::Ledger, why));
                 inner.append(&key, &Event::Ended { outcome }, None)
             };

@@ -366,13 +366,12 @@ fn amount(what: &str, credits: f64) -> Result<f64, Error> {
 
 pub(crate) fn key_reused(key: &str) -> Error {
     let message =
-        format!("the key {key:?} stands for another request; give this one a key of its own");
+        format!("the key {key:?} already has another request; use another key for this request");
     Error::new(ErrorKind::KeyReused, message)
 }
 
 /// Makes the error of a wish whose target another open entry has. `key` is the key of the other entry.
 pub fn target_taken(target: &str, key: &str) -> Error {
-    let message =
-        format!("{target} is where the video of {key} is to be saved; choose another place");
+    let message = format!("{target} is the target of {key} already; choose another target");
     Error::new(ErrorKind::TargetTaken, message)
 }

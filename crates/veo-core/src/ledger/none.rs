@@ -65,6 +65,6 @@ impl Ledger for Unrecorded {
 }
 
 fn no_ledger<T>() -> BoxFuture<'static, Result<T, Error>> {
-    let message = "this client keeps no record; give it one with Client::with_ledger";
+    let message = "this client has no ledger; add one with Client::with_ledger";
     Box::pin(async move { Err(Error::new(ErrorKind::InvalidRequest, message)) })
 }

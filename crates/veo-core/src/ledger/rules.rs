@@ -187,7 +187,7 @@ fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     // If two processes repeat a call, only the process that counts it first may send it. The other would pay once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
-            "another task or process is calling for {}; ask again for its outcome",
+            "another part of this program or another process is calling for {}; ask again for its outcome",
             entry.key
         );
         return Err(Error::new(ErrorKind::OnItsWay, message));

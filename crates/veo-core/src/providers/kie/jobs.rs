@@ -106,7 +106,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
     let error = match result {
         Err(error) => error,
         Ok(reply) => {
-            let message = "kie.ai took the upgrade but named no task";
+            let message = "kie.ai accepted the upgrade but named no task";
             let error = crate::Error::new(ErrorKind::OutcomeUnknown, message);
             return Upgrade::Unknown(error.with_reply(reply.body()).with_job(job));
         }
