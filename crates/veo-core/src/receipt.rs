@@ -86,16 +86,16 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
         let landscape = media.width > media.height;
         match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
             AspectRatio::Landscape if !landscape => {
-                found.push("16:9 was asked for, and an upright video came".to_owned())
+                found.push("16:9 was requested, and an upright video was delivered".to_owned())
             }
             AspectRatio::Portrait if landscape => {
-                found.push("9:16 was asked for, and a wide video came".to_owned())
+                found.push("9:16 was requested, and a wide video was delivered".to_owned())
             }
             _ => {}
         }
     }
     if request.audio == Some(false) && media.has_audio {
-        found.push("no sound was asked for, and sound came".to_owned());
+        found.push("no sound was requested, and sound was delivered".to_owned());
     }
     found.extend(lacks(job, media));
     found
@@ -121,12 +121,12 @@ fn lacks(job: &Job, media: &Media) -> Vec<String> {
     let came = media.width.min(media.height);
     if came < lines {
         found.push(format!(
-            "{} was asked for, and {came}p came",
+            "{} was requested, and {came}p was delivered",
             job.offer.resolution()
         ));
     }
     if request.audio == Some(true) && !media.has_audio {
-        found.push("sound was asked for, and none came".to_owned());
+        found.push("sound was requested, and none was delivered".to_owned());
     }
     found
 }
