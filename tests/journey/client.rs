@@ -109,6 +109,7 @@ async fn a_balance_is_a_number_or_an_error_that_costs_nothing() {
             "{body}"
         );
     }
+    // This also makes the server forget the requests above.
     serve_bytes(&server, 200, Vec::new()).await;
     for (provider, wanted) in [
         (
@@ -238,11 +239,11 @@ async fn an_image_is_checked_before_anything_is_sent() {
     }
 }
 
-/// A provider that records each step, and at which one step never ends.
+/// A provider that records each step. `fault` is `upload` (the upload never ends), `refusal` (`submit` refuses) or empty.
 #[derive(Debug)]
 struct Stuck {
     name: &'static str,
-    at: &'static str,
+    fault: &'static str,
     steps: Steps,
     models: [Model; 1],
 }
@@ -266,10 +267,10 @@ impl Steps {
 }
 
 impl Stuck {
-    fn new(name: &'static str, at: &'static str, steps: &Steps) -> Self {
+    fn new(name: &'static str, fault: &'static str, steps: &Steps) -> Self {
         Self {
             name,
-            at,
+            fault,
             steps: steps.clone(),
             models: [any_model(name)],
         }
@@ -304,7 +305,7 @@ impl Provider for Stuck {
     fn upload(&self, _bytes: bytes::Bytes, _name: String) -> BoxFuture<'_, Result<String, Error>> {
         Box::pin(async {
             self.steps.take(self.name, "upload");
-            if self.at == "upload" {
+            if self.fault == "upload" {
                 std::future::pending::<()>().await;
             }
             Ok("https://img.example.net/kite.png".to_owned())
@@ -318,7 +319,7 @@ impl Provider for Stuck {
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
-            match self.at {
+            match self.fault {
                 "refusal" => Submission::Rejected(Error::new(ErrorKind::Refused, "no")),
                 _ => Submission::Accepted(Job::new(offer, "t1")),
             }
@@ -338,7 +339,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
         ("", "", "a upload, a limit, a submit", "a:t1"),
         ("a upload", "upload", "a upload", "stopped"),
         ("a upload", "", "a upload, a limit", "stopped"),
-        ("a limit", "limit", "a upload, a limit", "stopped"),
+        ("a limit", "", "a upload, a limit", "stopped"),
         ("a submit", "", "a upload, a limit, a submit", "a:t1"),
         (
             "a submit",
@@ -353,9 +354,9 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
             "b:t1",
         ),
     ];
-    for (stop_after, at, taken, wanted) in table {
+    for (stop_after, fault, taken, wanted) in table {
         let steps = Steps::new(stop_after);
-        let client = Client::new(Stuck::new("a", at, &steps))
+        let client = Client::new(Stuck::new("a", fault, &steps))
             .unwrap()
             .or(Stuck::new("b", "", &steps));
         let request = VideoRequest::image("A red kite", PNG.to_vec());
@@ -383,7 +384,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
         assert_eq!(
             (steps.as_str(), outcome.as_str()),
             (taken, wanted),
-            "stopped after {stop_after:?}, stuck at {at:?}"
+            "stopped after {stop_after:?}, with the fault {fault:?}"
         );
     }
 }
@@ -604,7 +605,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
     }
 }
 
-/// The request in the record of a job shows whose job it is.
+/// The record of a job repeats the prompt and the model, so a caller sees to which paid request a task can belong.
 #[tokio::test]
 async fn a_job_is_described_by_its_record() {
     let server = recorder().await;

@@ -1,4 +1,4 @@
-//! Checks the declared Rust version of the packages against their dependencies, and their licences.
+//! Checks that no dependency needs a later Rust than our packages declare, and that each package has the licence texts.
 
 use std::fs;
 use std::path::{Path, PathBuf};

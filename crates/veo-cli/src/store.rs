@@ -194,7 +194,7 @@ impl Store {
     }
 
     /// Fails if the ledger is damaged, since each damaged line can be about a paid video.
-    pub(crate) async fn check(&self) -> Result<(), Failure> {
+    pub(crate) async fn fail_if_damaged(&self) -> Result<(), Failure> {
         // A database checks its own integrity.
         let Some(file) = &self.file else {
             return Ok(());

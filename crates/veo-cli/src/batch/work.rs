@@ -216,7 +216,7 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let halted = self.pace.why_halted().filter(|_| not_taken > 0);
         if failures.is_empty() && halted.is_none() {
-            return self.run.store.check().await;
+            return self.run.store.fail_if_damaged().await;
         }
         let mut message = format!(
             "{} of {lines} lines have no video",

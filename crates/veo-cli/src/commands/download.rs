@@ -52,7 +52,7 @@ pub(crate) async fn run(
         ErrorKind::TimedOut => not_ended(&job),
         _ => failure,
     })?;
-    store.check().await
+    store.fail_if_damaged().await
 }
 
 fn not_ended(job: &JobRef) -> Failure {

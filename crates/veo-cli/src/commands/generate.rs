@@ -114,7 +114,7 @@ pub(crate) async fn make(
         if !output.is_json() {
             output.print(&job.reference.to_string());
         }
-        return store.check().await;
+        return store.fail_if_damaged().await;
     }
     let tracked = TrackedJob {
         reference: &job.reference,
@@ -125,5 +125,5 @@ pub(crate) async fn make(
     };
     let video = run.finish(&tracked, &destination).await?;
     video.tell(&job.reference, "", common.save.receipt.as_deref(), output)?;
-    store.check().await
+    store.fail_if_damaged().await
 }

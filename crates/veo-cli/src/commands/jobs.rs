@@ -49,7 +49,7 @@ pub(crate) async fn run(
         output.write_all(table(&listings));
         explain_unknown(&listings, arguments.batch.as_deref(), output);
     }
-    store.check().await
+    store.fail_if_damaged().await
 }
 
 /// Lists all jobs, with their errors if `with_errors` is set.

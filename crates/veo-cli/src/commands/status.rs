@@ -32,7 +32,7 @@ pub(crate) async fn run(
     {
         let listing = Listing::of(&entry);
         output.result(&entry.state.to_string(), &Event::Job(&listing));
-        return store.check().await;
+        return store.fail_if_damaged().await;
     }
     let client = config
         .client(&[ProviderName::of(&job.provider)?], None)?
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     check_address(&client, &store, &job).await?;
     let state = client.state(&job).await?;
     tell(&job, state, output)?;
-    store.check().await
+    store.fail_if_damaged().await
 }
 
 fn tell(job: &JobRef, state: State, output: &Output) -> Result<(), Failure> {

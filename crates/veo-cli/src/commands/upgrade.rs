@@ -89,7 +89,7 @@ pub(crate) async fn run(
         .enlarge(&small, resolution, &tracked, &destination)
         .await?;
     video.tell(&larger, "", None, output)?;
-    store.check().await
+    store.fail_if_damaged().await
 }
 
 fn with_size(job: &JobRef, size: Resolution) -> JobRef {

@@ -19,7 +19,7 @@ use crate::store::Store;
 
 const EXAMPLES: &str = "\
 Examples:
-  veo wait                                  the latest job that has not ended
+  veo wait                                  the latest job without a saved video
   veo wait kie:0f1e2d3c -o dog.mp4
   veo wait kie:0f1e2d3c uniall:task_42      both at once
 
@@ -29,7 +29,7 @@ request.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Wait {
-    /// The jobs [default: the latest job of this machine that has not ended].
+    /// The jobs [default: the latest job of this machine whose video is not saved and that has not failed].
     job: Vec<JobRef>,
     #[command(flatten)]
     save: Save,
@@ -52,7 +52,7 @@ pub(crate) async fn run(
     if jobs.is_empty() {
         let Some(latest) = latest(&config, &store).await? else {
             output.note("There is no job to wait for; `veo jobs` lists those of this machine.");
-            return store.check().await;
+            return store.fail_if_damaged().await;
         };
         output.note(&format!("The latest is {latest}"));
         jobs.push(latest);
@@ -77,7 +77,7 @@ pub(crate) async fn run(
     let run = Run::start(&client, &store, output);
     let failures = fetch_all(&run, &jobs, &save).await;
     match &failures[..] {
-        [] => store.check().await,
+        [] => store.fail_if_damaged().await,
         [failure] => Err(failure.clone()),
         _ => {
             for failure in &failures {
@@ -93,7 +93,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits for all jobs at once, and returns the failures of the jobs whose videos were not saved.
+/// Waits for all jobs at once, and returns the failures of the jobs whose videos were not saved. For an upgrade
+/// (`kie:TASK:1080p`), this can make the paid call of the upgrade, as `veo upgrade` does.
 async fn fetch_all(run: &Run<'_>, jobs: &[JobRef], save: &Save) -> Vec<Failure> {
     let fetch_one = async |job| {
         let label = match jobs {

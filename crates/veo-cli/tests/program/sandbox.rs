@@ -132,7 +132,7 @@ impl Sandbox {
         files
     }
 
-    /// Restores the content of all files. Each stays the same file, since the program notices another.
+    /// Restores the content of all files. A file is written in place, since the program notices a ledger that was replaced.
     pub(crate) fn restore(&self, files: &Files) {
         for (path, bytes) in self.files() {
             match files.get(&path) {

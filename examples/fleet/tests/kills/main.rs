@@ -50,7 +50,7 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
             let seconds = begun.elapsed().as_secs();
             println!("{seconds} s, {kill} kills: {}", system.told());
         }
-        // The test does not wait for the engine alone, which makes so many videos twice that it would take long.
+        // The test waits for the fleet only. The engine without the ledger makes so many videos twice that it would take long.
         if is_ordered && kill == kills && systems[0].has_ended(patience) {
             break;
         }
