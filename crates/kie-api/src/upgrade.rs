@@ -25,7 +25,8 @@ pub enum UpgradeReply {
         /// The id of the upgrade's own task, if the reply has one.
         task: Option<String>,
     },
-    /// There will be no larger videos. kie.ai has refused the upgrade for good.
+    /// This call was not charged, and to repeat it is of no use: kie.ai has refused the upgrade, the upgrade has
+    /// failed, the account is empty, or the call was not sent. An earlier call may have been charged.
     Refused(Error),
     /// The call was not accepted, because of the API key, a limit, maintenance or the network. An earlier call may
     /// still have been accepted.

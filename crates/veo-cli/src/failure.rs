@@ -25,7 +25,8 @@ impl Exit {
     pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done
-    1  the command failed; the message says what to do
+    1  the command failed, or a job failed after it was paid for; the message
+       says what to do
     2  the command cannot work as it was given, or the ledger is damaged;
        nothing was sent
     3  rejected: the provider did not accept the request, or was not reached;
@@ -245,8 +246,9 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
              the file to another folder."
         }
         (.., ErrorKind::LedgerDamaged) => {
-            "Each damaged line of the ledger can stand for a paid video. Restore the ledger from a backup. Without one, veo \
-             wait and veo jobs use the lines that can be read."
+            "Each damaged line of the ledger can stand for a paid video. Restore the ledger only from a copy that was made \
+             after the last paid request: with an older copy, later requests could be paid for again. veo wait and veo \
+             jobs use the lines that can be read."
         }
         (Exit::Unknown, ..) => return Some(settle_advice("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {

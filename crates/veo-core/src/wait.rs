@@ -91,7 +91,8 @@ impl Poll {
         self
     }
 
-    /// Returns the times for an upgrade. The first question begins the upgrade, so it is asked at once.
+    /// Returns the times for an upgrade. The first question is the paid call that begins the upgrade, so it is asked at
+    /// once. `Client::upgrade_call` decides whether a later question makes that call again.
     pub(crate) fn for_upgrade(&self) -> Self {
         Self {
             first: Duration::ZERO,
@@ -140,7 +141,8 @@ impl Waiting {
         let mut waiting = Self::new(poll);
         waiting.history = Some(history).filter(|_| is_usual);
         let Some(age) = age else {
-            // A job of unknown age can have ended long ago, so the first question does not wait for a usual end.
+            // A job of unknown age can have ended long ago. So the first question is asked after `first`, and not at the
+            // time at which past jobs have ended.
             return waiting;
         };
         waiting.age = age;

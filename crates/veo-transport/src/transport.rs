@@ -17,8 +17,8 @@ use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, witho
 /// The longest body that is read, in bytes, without the videos inside the body.
 pub const MAX_BODY: usize = 40 << 20;
 
-/// The longest body around a video, in bytes. With this smaller limit, a body and its videos together need no more
-/// memory than the larger limit of either alone.
+/// The longest body around videos, in bytes. It is smaller than `MAX_BODY`, since the videos need memory at the same
+/// time.
 const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
 /// The most queries at the same time. Each has a connection, and many systems allow a process about a thousand.

@@ -56,7 +56,7 @@ pub(crate) struct Batch {
     /// Where to save the receipts, instead of printing them; - prints them.
     #[arg(long, value_name = "FILE")]
     receipts: Option<PathBuf>,
-    /// Send each line whose job has failed once more, as a new job that is paid for again.
+    /// Send again each line whose last job has failed, as a new job that is paid for again.
     #[arg(long)]
     retry_failed: bool,
 }
@@ -191,7 +191,8 @@ async fn open_store(
     } else {
         // The longest file name beside the batch file NAME is .NAME.ledger.0123456789abcdef, with 25 bytes more.
         check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
-        names::check(file)?;
+        // A second hard link to the file would have another ledger, and its lines would be paid for again.
+        names::refuse_second_name(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
     };
     store
@@ -246,5 +247,6 @@ async fn capped(
 const BUDGET: &str = "--max-credits";
 
 /// The advice for a damaged ledger.
-const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger from a \
-                       backup. veo jobs --batch lists the jobs that can be read, and veo wait continues with them.";
+const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger only \
+                       from a copy that was made after the last paid request: with an older copy, later requests could be paid for \
+                       again. veo jobs --batch lists the jobs that can be read, and veo wait continues with them.";

@@ -18,7 +18,7 @@ struct Name {
 }
 
 /// Refuses a file that was begun as a batch under another name. Otherwise stores the name of the file.
-pub(super) fn check(file: &Path) -> Result<(), Failure> {
+pub(super) fn refuse_second_name(file: &Path) -> Result<(), Failure> {
     let (Some(name), Some(folder)) = (name_of(file)?, state_folder()) else {
         return Ok(());
     };
@@ -29,7 +29,7 @@ pub(super) fn check(file: &Path) -> Result<(), Failure> {
         && ledger_of(&other.path).is_ok_and(|ledger| ledger.exists())
     {
         return Err(Failure::usage(format!(
-            "{} is the same file as {}, which has a record; use that name, or make a copy",
+            "{} is the same file as {}, which has a ledger; use that name, or make a copy",
             file.display(),
             other.path.display()
         )));
