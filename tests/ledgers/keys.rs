@@ -13,15 +13,15 @@ use veo_core::{
 };
 use veo_sim::Fault;
 
-use crate::place::{Place, accepted};
+use crate::setup::{Setup, accepted};
 
-pub(crate) async fn one_key_is_paid_once(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn one_key_is_paid_once(setup: Setup) {
+    let client = setup.client().await;
     let job = accepted(client.submit_once("order 17", &dog()).await);
     // First another process submits under the same key, and then many callers do so at once.
     assert_eq!(accepted(client.submit_once("order 17", &dog()).await), job);
     assert_eq!(
-        accepted(place.client().await.submit_once("order 17", &dog()).await),
+        accepted(setup.client().await.submit_once("order 17", &dog()).await),
         job
     );
     let mut tasks = tokio::task::JoinSet::new();
@@ -29,30 +29,30 @@ pub(crate) async fn one_key_is_paid_once(place: Place) {
         let client = if number % 2 == 0 {
             client.clone()
         } else {
-            place.client().await
+            setup.client().await
         };
         tasks
             .spawn(async move { accepted(client.submit_once("order 18", &dog()).await).reference });
     }
     let jobs = tasks.join_all().await;
     assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
-    assert_eq!(place.sim.submits(), 2, "{}", place.sim.report());
+    assert_eq!(setup.sim.submits(), 2, "{}", setup.sim.report());
 
     // The same wish under another key is another video, and another wish under the same key is refused.
     accepted(client.submit(&dog()).await);
     accepted(client.submit(&dog()).await);
-    assert_eq!(place.sim.submits(), 4);
+    assert_eq!(setup.sim.submits(), 4);
     let other = dog().resolution(Resolution::P720);
     assert_eq!(
         rejected(client.submit_once("order 17", &other).await),
         ErrorKind::KeyReused,
-        "said, and not left out"
+        "a stated resolution is another wish"
     );
-    assert_eq!(place.sim.submits(), 4);
+    assert_eq!(setup.sim.submits(), 4);
 }
 
 /// The call may be paid for, so no process sends it again.
-pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(place: Place) {
+pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(setup: Setup) {
     let page = |status| Fault::Reply {
         status,
         body: "<html>Bad gateway</html>".to_owned(),
@@ -75,32 +75,32 @@ pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(place: Place) {
     ];
     let access = || {
         Access::new("key")
-            .base_url(place.sim.url())
+            .base_url(setup.sim.url())
             .connect_timeout(Duration::from_secs(1))
             .submit_timeout(Duration::from_secs(2))
     };
     let client = async || {
         let kie = Kie::new(access()).unwrap();
-        place.eager(Client::new(kie).unwrap()).await
+        setup.without_pauses(Client::new(kie).unwrap()).await
     };
     for (number, fault) in faults.into_iter().enumerate() {
         let key = format!("order {number}");
-        place.sim.fault("submit", 1..=1, fault.clone()).unwrap();
+        setup.sim.fault("submit", 1..=1, fault.clone()).unwrap();
         for client in [client().await, client().await] {
             let submission = client.submit_once(&key, &dog()).await;
             let is_rejected = matches!(submission, Submission::Rejected(_));
             assert!(!is_rejected, "{fault:?}: {submission:?}");
             client.step(&key).await.unwrap();
         }
-        assert_eq!(place.sim.submits(), number + 1, "{fault:?}");
+        assert_eq!(setup.sim.submits(), number + 1, "{fault:?}");
     }
 }
 
 /// The name and the format of an image do not matter.
-pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(setup: Setup) {
+    let client = setup.client().await;
     let file = |name: &str, content: &[u8]| {
-        let path = place.folder().join(name);
+        let path = setup.folder().join(name);
         std::fs::write(
             &path,
             [include_bytes!("../media/kite.png"), content].concat(),
@@ -129,7 +129,7 @@ pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(place: Pla
     // An image that has been deleted is recognised by its path.
     std::fs::remove_file(&park).unwrap();
     accepted(client.submit_once("k", &of(park)).await);
-    assert_eq!(place.sim.submits(), 1);
+    assert_eq!(setup.sim.submits(), 1);
 
     // A link is stored without its signature, and is recognised although it has one.
     let signed = |text: &str| {
@@ -144,18 +144,18 @@ pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(place: Pla
         rejected(client.submit_once("l", &signed("signature=other")).await),
         ErrorKind::KeyReused
     );
-    assert!(!place.stored().await.contains("hidden"));
+    assert!(!setup.stored_text().await.contains("hidden"));
 }
 
-pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(place: Place) {
-    let poor = place.client_with("no-credits").await;
+pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(setup: Setup) {
+    let without_credits = setup.client_with("no-credits").await;
     assert_eq!(
-        rejected(poor.submit_once("k", &dog()).await),
+        rejected(without_credits.submit_once("k", &dog()).await),
         ErrorKind::InsufficientCredits
     );
-    assert_eq!(place.state("k").await, EntryState::Rejected);
+    assert_eq!(setup.state("k").await, EntryState::Rejected);
     // This client has an account with credits.
-    let client = place.client().await;
+    let client = setup.client().await;
     accepted(client.submit_once("k", &dog()).await);
     let entry = client.entry("k").await.unwrap().unwrap();
     let refused: Vec<_> = entry
@@ -168,22 +168,25 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
         (EntryState::Accepted, [true, false].as_slice())
     );
 
-    let unlucky = place.client_with("lost-reply").await;
+    let losing_replies = setup.client_with("lost-reply").await;
     for _ in 0..3 {
-        let Submission::Unknown(unknown) = unlucky.submit_once("l", &dog()).await else {
-            panic!("it is unknown")
+        let Submission::Unknown(unknown) = losing_replies.submit_once("l", &dog()).await else {
+            panic!("the reply is lost, so the outcome must be unknown")
         };
         assert_eq!(unknown.key.as_deref(), Some("l"));
     }
     assert_eq!(
-        (place.state("l").await, place.sim.submits()),
+        (setup.state("l").await, setup.sim.submits()),
         (EntryState::Unknown, 3)
     );
 
     // The operator has looked at the provider's site, and has found no task.
-    unlucky.settle("l", Settlement::NotTaken).await.unwrap();
-    assert_eq!(place.state("l").await, EntryState::Rejected);
-    let task = place.sim.charges().last().unwrap().task.clone();
+    losing_replies
+        .settle("l", Settlement::NotTaken)
+        .await
+        .unwrap();
+    assert_eq!(setup.state("l").await, EntryState::Rejected);
+    let task = setup.sim.charges().last().unwrap().task.clone();
     let job = veo_core::JobRef::new("kie", task);
     // The settlement can be changed later to a task that the provider knows.
     assert!(
@@ -195,15 +198,15 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
             .await
             .is_err()
     );
-    assert_eq!(place.state("l").await, EntryState::Rejected);
+    assert_eq!(setup.state("l").await, EntryState::Rejected);
     let key = "lost-reply";
-    place
+    setup
         .client_with(key)
         .await
         .settle("l", Settlement::Accepted(job.clone()))
         .await
         .unwrap();
-    assert_eq!(place.state("l").await, EntryState::Accepted);
+    assert_eq!(setup.state("l").await, EntryState::Accepted);
     let error = client.settle("l", Settlement::NotTaken).await.unwrap_err();
     assert!(
         error
@@ -212,44 +215,44 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
         "{error}"
     );
     assert_eq!(
-        accepted(unlucky.submit_once("l", &dog()).await).reference,
+        accepted(losing_replies.submit_once("l", &dog()).await).reference,
         job
     );
-    assert_eq!(place.sim.submits(), 3);
+    assert_eq!(setup.sim.submits(), 3);
 }
 
 /// An outcome is unknown only once the process that was sending has ended.
-pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(place: Place) {
+pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(setup: Setup) {
     // This server reads the request and never answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent =
         Kie::new(Access::new("key").base_url(format!("http://{}", listener.local_addr().unwrap())))
             .unwrap();
     let process = process();
-    let client = place.recorded(Client::new(silent).unwrap()).await;
+    let client = setup.with_ledger(Client::new(silent).unwrap()).await;
     let sending = process.spawn(async move { client.submit_once("k", &dog()).await });
     let (_socket, _) = listener.accept().await.unwrap();
 
-    let other = place.client().await;
+    let other = setup.client().await;
     let state = || async { other.entry("k").await.unwrap().map(|entry| entry.state) };
     assert_eq!(state().await, Some(EntryState::OnItsWay));
     assert_eq!(
         other.step("k").await.unwrap(),
         Step::AgainAfter(Duration::from_secs(1)),
-        "nobody else sends it"
+        "only one process sends the request"
     );
     end(process, sending).await;
-    until_unknown(&place, "k").await;
+    until_unknown(&setup, "k").await;
     assert!(matches!(
         other.submit_once("k", &dog()).await,
         Submission::Unknown(_)
     ));
     assert!(matches!(other.step("k").await.unwrap(), Step::LookAtIt(_)));
-    assert_eq!(place.sim.submits(), 0);
+    assert_eq!(setup.sim.submits(), 0);
 }
 
-pub(crate) async fn steps_take_a_wish_to_a_saved_video(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn steps_take_a_wish_to_a_saved_video(setup: Setup) {
+    let client = setup.client().await;
     client.want("k", &dog()).await.unwrap();
     client.want("k", &dog()).await.unwrap();
     assert_eq!(
@@ -261,11 +264,11 @@ pub(crate) async fn steps_take_a_wish_to_a_saved_video(place: Place) {
         ErrorKind::KeyReused
     );
     assert_eq!(
-        (place.sim.submits(), place.state("k").await),
+        (setup.sim.submits(), setup.state("k").await),
         (0, EntryState::Wanted)
     );
 
-    let client = place.client().await;
+    let client = setup.client().await;
     let mut steps = 0;
     let video = loop {
         steps += 1;
@@ -276,43 +279,43 @@ pub(crate) async fn steps_take_a_wish_to_a_saved_video(place: Place) {
         }
     };
     assert!(
-        steps > 2 && place.state("k").await == EntryState::Finished,
+        steps > 2 && setup.state("k").await == EntryState::Finished,
         "{steps}"
     );
     // Every step returns the video until the entry is done.
     assert!(matches!(client.step("k").await.unwrap(), Step::Video(_)));
     let saved = client
-        .download(&video, place.folder().join("dog.mp4"))
+        .download(&video, setup.folder().join("dog.mp4"))
         .await
         .unwrap();
     let job = client.entry("k").await.unwrap().unwrap().job().unwrap();
     let receipt = Receipt::new(&job, &video, &saved);
     client.done("k", &receipt).await.unwrap();
-    let Step::Done(Some(kept)) = client.step("k").await.unwrap() else {
-        panic!("it is done")
+    let Step::Done(Some(stored)) = client.step("k").await.unwrap() else {
+        panic!("the entry is not done")
     };
     assert_eq!(
-        (&kept.saved, &kept.job.reference),
+        (&stored.saved, &stored.job.reference),
         (&receipt.saved, &receipt.job.reference)
     );
-    assert_eq!(place.sim.submits(), 1);
+    assert_eq!(setup.sim.submits(), 1);
     assert_eq!(
         client.step("nothing").await.unwrap_err().kind(),
         ErrorKind::InvalidRequest
     );
 }
 
-pub(crate) async fn a_run_finishes_every_open_entry_but_unknown_ones(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn a_run_finishes_every_open_entry_but_unknown_ones(setup: Setup) {
+    let client = setup.client().await;
     for number in 0..10 {
         client
             .want(&format!("order {number}"), &dog())
             .await
             .unwrap();
     }
-    let lost = place.client_with("lost-reply").await;
+    let lost = setup.client_with("lost-reply").await;
     let _ = lost.submit_once("lost", &dog()).await;
-    let folder = place.folder().to_owned();
+    let folder = setup.folder().to_owned();
     let handled = std::cell::RefCell::new(Vec::new());
     let save = |key: String, step: Step| {
         let (client, folder, handled) = (&client, &folder, &handled);
@@ -334,16 +337,16 @@ pub(crate) async fn a_run_finishes_every_open_entry_but_unknown_ones(place: Plac
     };
     client.run(save).await.unwrap();
     assert_eq!(handled.borrow().len(), 11, "{handled:?}");
-    let listed = place.ledger().await.list(Which::Open).await.unwrap();
+    let listed = setup.ledger().await.list(Which::Open).await.unwrap();
     assert_eq!(
         listed.iter().map(|entry| &*entry.key).collect::<Vec<_>>(),
         ["lost"]
     );
-    assert_eq!(place.sim.submits(), 12);
+    assert_eq!(setup.sim.submits(), 12);
 }
 
-pub(crate) async fn two_open_entries_never_have_the_same_target(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn two_open_entries_never_have_the_same_target(setup: Setup) {
+    let client = setup.client().await;
     let prepared = async || client.prepare(&dog()).await.unwrap().target("/srv/dog.mp4");
     accepted(client.send(prepared().await.key("k")).await);
     assert_eq!(
@@ -351,15 +354,15 @@ pub(crate) async fn two_open_entries_never_have_the_same_target(place: Place) {
         ErrorKind::TargetTaken
     );
     accepted(client.send(prepared().await.key("k")).await);
-    assert_eq!(place.sim.submits(), 1);
+    assert_eq!(setup.sim.submits(), 1);
 }
 
-pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place) {
-    let client = place.client().await;
+pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(setup: Setup) {
+    let client = setup.client().await;
     // The price of one call.
     let price = {
         accepted(client.submit(&dog()).await);
-        place.sim.charges()[0].credits
+        setup.sim.charges()[0].credits
     };
     let budget = |cap: f64| Budget::new("june", "kie", cap).unwrap();
     let capped = client.clone().with_budget(budget(price * 3.0));
@@ -384,19 +387,19 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place
         ]
     );
     // The cap applies to all clients that use its name, and to no other account.
-    let more = place.client().await.with_budget(budget(price * 4.0));
+    let more = setup.client().await.with_budget(budget(price * 4.0));
     accepted(more.submit_once("one more", &dog()).await);
     assert_eq!(
         rejected(more.submit_once("and one", &dog()).await),
         ErrorKind::OverBudget
     );
-    let uniall = UniAll::new(Access::new("key").base_url(place.sim.url())).unwrap();
-    let elsewhere = place
-        .eager(Client::new(uniall).unwrap())
+    let uniall = UniAll::new(Access::new("key").base_url(setup.sim.url())).unwrap();
+    let elsewhere = setup
+        .without_pauses(Client::new(uniall).unwrap())
         .await
         .with_budget(budget(1e9));
     let Submission::Rejected(error) = elsewhere.submit(&dog()).await else {
-        panic!("it is not sent")
+        panic!("the request was sent")
     };
     assert!(
         error
@@ -414,14 +417,14 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place
 }
 
 /// The callback address has a marker, which leads to the attempt. Then the client asks about the task of the callback.
-pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place: Place) {
-    let client = place.client_with("lost-reply").await;
+pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(setup: Setup) {
+    let client = setup.client_with("lost-reply").await;
     let request = dog().callback_url("https://app.example.net/hook?user=7#part");
     let Submission::Unknown(unknown) = client.submit_once("k", &request).await else {
-        panic!("its reply is lost")
+        panic!("the reply is lost, so the outcome must be unknown")
     };
     assert_eq!(unknown.key.as_deref(), Some("k"));
-    let sent = place.sim.calls().last().unwrap().body.clone().unwrap()["callBackUrl"]
+    let sent = setup.sim.calls().last().unwrap().body.clone().unwrap()["callBackUrl"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -433,7 +436,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
         "{sent}"
     );
 
-    let task = place.sim.charges()[0].task.clone();
+    let task = setup.sim.charges()[0].task.clone();
     let target = format!("/hook?user=7&veo={marker}");
     // A callback without the marker settles nothing. Neither does a callback about a task that kie.ai does not know.
     assert_eq!(
@@ -445,7 +448,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
     );
     assert!(client.settle_by(&notice(&target, "another")).await.is_err());
     // A task that exists but has another request does not settle the outcome either.
-    let elsewhere = Client::new(place.kie("lost-reply")).unwrap();
+    let elsewhere = Client::new(setup.kie("lost-reply")).unwrap();
     let cat = accepted(
         elsewhere
             .submit(&VideoRequest::text("A cat").seconds(4))
@@ -458,7 +461,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
         error.to_string().contains("has another prompt than k"),
         "{error}"
     );
-    assert_eq!(place.state("k").await, EntryState::Unknown);
+    assert_eq!(setup.state("k").await, EntryState::Unknown);
     let entry = client
         .settle_by(&notice(&target, &task))
         .await
@@ -473,23 +476,23 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
 }
 
 /// The sending process has ended, and the callback arrives at another process.
-pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(place: Place) {
+pub(crate) async fn a_callback_settles_the_call_of_a_process_that_has_ended(setup: Setup) {
     let process = process();
-    let client = place.client_with("hang").await;
+    let client = setup.client_with("hang").await;
     let request = dog().callback_url("https://app.example.net/hook");
     let sent = request.clone();
     let sending = process.spawn(async move { client.submit_once("k", &sent).await });
-    while place.sim.charges().is_empty() {
+    while setup.sim.charges().is_empty() {
         tokio::task::yield_now().await;
     }
     end(process, sending).await;
-    until_unknown(&place, "k").await;
+    until_unknown(&setup, "k").await;
 
-    let other = place.client_with("hang").await;
-    let call = place.sim.calls()[0].body.clone().unwrap();
+    let other = setup.client_with("hang").await;
+    let call = setup.sim.calls()[0].body.clone().unwrap();
     let url = call["callBackUrl"].as_str().unwrap();
     let target = url.strip_prefix("https://app.example.net").unwrap();
-    let task = &place.sim.charges()[0].task;
+    let task = &setup.sim.charges()[0].task;
     let settled = other.settle_by(&notice(target, task)).await.unwrap();
     let settled = settled.unwrap();
     assert_eq!(
@@ -502,18 +505,18 @@ pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(place
             .task,
         *task
     );
-    assert_eq!(place.sim.submits(), 1);
+    assert_eq!(setup.sim.submits(), 1);
 }
 
-pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
+pub(crate) async fn processes_share_the_limit_of_an_account(setup: Setup) {
     let (accepted, count) = tokio::sync::watch::channel(0);
     let accepted = std::sync::Arc::new(accepted);
     let mut tasks = tokio::task::JoinSet::new();
     // The time of the limit is so long that it does not end during the test on any machine.
     let limit = Limit::new(20, Duration::from_secs(3600));
     for number in 0..30 {
-        let kie = place.kie("key").limit(limit);
-        let client = place.eager(Client::new(kie).unwrap()).await;
+        let kie = setup.kie("key").limit(limit);
+        let client = setup.without_pauses(Client::new(kie).unwrap()).await;
         let (accepted, mut count) = (accepted.clone(), count.clone());
         tasks.spawn(async move {
             let prepared = client
@@ -529,25 +532,25 @@ pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
             is_accepted
         });
     }
-    let taken = tasks
+    let sent = tasks
         .join_all()
         .await
         .into_iter()
-        .filter(|taken| *taken)
+        .filter(|is_accepted| *is_accepted)
         .count();
     assert_eq!(
-        (taken, place.sim.submits()),
+        (sent, setup.sim.submits()),
         (20, 20),
         "{}",
-        place.sim.report()
+        setup.sim.report()
     );
     // A request that has waited was not sent, so there is no entry for it.
-    let listed = place.ledger().await.list(Which::All).await.unwrap();
+    let listed = setup.ledger().await.list(Which::All).await.unwrap();
     assert_eq!(listed.len(), 20);
 }
 
-pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(place: Place) {
-    let ledger = place.ledger().await;
+pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(setup: Setup) {
+    let ledger = setup.ledger().await;
     let mut half: Vec<_> = (0..3).map(|_| ledger.entry("order 17")).collect();
     for question in &mut half {
         std::future::poll_fn(|context| {
@@ -572,12 +575,12 @@ async fn end(process: Runtime, sending: JoinHandle<Submission>) {
 }
 
 /// The lock of a process can outlive the process for a moment.
-async fn until_unknown(place: &Place, key: &str) {
-    place.time_passes().await;
-    while place.state(key).await == EntryState::OnItsWay {
+async fn until_unknown(setup: &Setup, key: &str) {
+    setup.let_leases_end().await;
+    while setup.state(key).await == EntryState::OnItsWay {
         tokio::task::yield_now().await;
     }
-    assert_eq!(place.state(key).await, EntryState::Unknown);
+    assert_eq!(setup.state(key).await, EntryState::Unknown);
 }
 
 /// A verified webhook that came to this address and is about this task.

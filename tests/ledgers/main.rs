@@ -6,11 +6,11 @@
     reason = "these are tests"
 )]
 
-mod hat;
+mod fake_provider;
 mod keys;
-mod place;
 mod postgres;
 mod races;
+mod setup;
 
 /// Makes a test for a kind of ledger from each behaviour.
 macro_rules! on {
@@ -19,8 +19,8 @@ macro_rules! on {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
-                    if let Some(place) = crate::place::Place::$kind().await {
-                        crate::$file::$name(place).await;
+                    if let Some(setup) = crate::setup::Setup::$kind().await {
+                        crate::$file::$name(setup).await;
                     }
                 }
             )*
@@ -46,7 +46,7 @@ on_both! {
     keys::two_open_entries_never_have_the_same_target
     keys::a_budget_caps_all_calls_of_its_name_and_account
     keys::a_callback_with_the_marker_settles_an_unknown_outcome
-    keys::a_callback_at_another_process_settles_a_dead_ones_call
+    keys::a_callback_settles_the_call_of_a_process_that_has_ended
     keys::processes_share_the_limit_of_an_account
     keys::an_unfinished_question_does_not_block_the_ledger
     races::a_later_refusal_does_not_settle_a_lost_call

@@ -15,40 +15,40 @@ use veo_postgres::PostgresLedger;
 use veo_postgres::tokio_postgres::Config;
 use veo_postgres::tokio_postgres::config::Host;
 
-use crate::hat::{Answer, Hat};
-use crate::place::{Place, accepted, pool};
+use crate::fake_provider::{Answer, FakeProvider};
+use crate::setup::{Setup, accepted, pool};
 
 #[tokio::test]
 async fn several_processes_migrate_at_once() {
-    let Some(place) = Place::empty_schema().await else {
+    let Some(setup) = Setup::empty_schema().await else {
         return;
     };
-    let unmade = PostgresLedger::open(place.pool()).await.unwrap_err();
-    assert_eq!(unmade.kind(), ErrorKind::Ledger);
+    let error = PostgresLedger::open(setup.pool()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Ledger);
     assert!(
-        unmade.to_string().contains("call veo_postgres::migrate"),
-        "{unmade}"
+        error.to_string().contains("call veo_postgres::migrate"),
+        "{error}"
     );
     let mut tasks = JoinSet::new();
     for _ in 0..8 {
-        let pool = place.pool();
+        let pool = setup.pool();
         tasks.spawn(async move { veo_postgres::migrate(&pool).await });
     }
     for migrated in tasks.join_all().await {
         migrated.unwrap();
     }
-    PostgresLedger::open(place.pool()).await.unwrap();
+    PostgresLedger::open(setup.pool()).await.unwrap();
 }
 
 #[tokio::test]
 async fn tables_of_a_later_version_are_refused() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
     let insert = "INSERT INTO veo_schema (version) VALUES (1000)";
-    place.database().await.execute(insert, &[]).await.unwrap();
-    let opened = PostgresLedger::open(place.pool()).await.map(drop);
-    let migrated = veo_postgres::migrate(&place.pool()).await;
+    setup.database().await.execute(insert, &[]).await.unwrap();
+    let opened = PostgresLedger::open(setup.pool()).await.map(drop);
+    let migrated = veo_postgres::migrate(&setup.pool()).await;
     for refused in [opened, migrated] {
         let error = refused.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Ledger);
@@ -62,10 +62,10 @@ async fn tables_of_a_later_version_are_refused() {
 /// Commits are durable even if the user's settings do not ask for that. These tests turn `synchronous_commit` off.
 #[tokio::test]
 async fn every_commit_is_durable() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let database = place.database().await;
+    let database = setup.database().await;
     database
         .batch_execute(
             "CREATE TABLE seen (setting text);
@@ -75,8 +75,8 @@ async fn every_commit_is_durable() {
         )
         .await
         .unwrap();
-    let hat = Hat::new(&[]);
-    let client = hat.client(&place).await;
+    let provider = FakeProvider::new(&[]);
+    let client = provider.client(&setup).await;
     client.want("order 17", &dog()).await.unwrap();
     client.step("order 17").await.unwrap();
     let query = "SELECT array_agg(setting) FROM seen";
@@ -85,19 +85,18 @@ async fn every_commit_is_durable() {
 }
 
 #[tokio::test]
-async fn a_late_outcome_of_a_slow_process_is_recorded() {
-    let Some(place) = Place::in_postgres().await else {
+async fn a_late_outcome_of_a_slow_process_is_stored() {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let hat = Hat::new(&[]);
-    // The provider accepts the call, and holds its reply back until it has permits again.
-    hat.taken.forget_permits(1000);
-    let (slow, other) = (hat.client(&place).await, hat.client(&place).await);
+    let provider = FakeProvider::new(&[]);
+    let held = provider.submit_replies.write().await;
+    let (slow, other) = (provider.client(&setup).await, provider.client(&setup).await);
     let sending = tokio::spawn(async move { accepted(slow.submit_once("k", &dog()).await) });
-    until_sent(&hat, 1).await;
-    assert_eq!(place.state("k").await, EntryState::OnItsWay);
-    place.time_passes().await;
-    assert_eq!(place.state("k").await, EntryState::Unknown);
+    until_sent(&provider, 1).await;
+    assert_eq!(setup.state("k").await, EntryState::OnItsWay);
+    setup.let_leases_end().await;
+    assert_eq!(setup.state("k").await, EntryState::Unknown);
     let submission = other.submit_once("k", &dog()).await;
     assert!(
         matches!(submission, Submission::Unknown(_)),
@@ -105,32 +104,32 @@ async fn a_late_outcome_of_a_slow_process_is_recorded() {
     );
     assert!(matches!(other.step("k").await.unwrap(), Step::LookAtIt(_)));
 
-    hat.taken.add_permits(1000);
+    drop(held);
     let job = sending.await.unwrap();
     assert_eq!(job.unrecorded, None);
-    assert_eq!(place.state("k").await, EntryState::Accepted);
+    assert_eq!(setup.state("k").await, EntryState::Accepted);
     assert_eq!(accepted(other.submit_once("k", &dog()).await), job);
-    assert_eq!(hat.counts().0, 1);
+    assert_eq!(provider.submits(), 1);
 }
 
 /// The request was settled too early as not accepted, and was sent again before the first call ended.
 #[tokio::test]
-async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
-    let Some(place) = Place::in_postgres().await else {
+async fn an_outcome_is_stored_only_by_the_process_that_sent_it() {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let ledger = PostgresLedger::open(place.pool()).await.unwrap();
-    let slow = PostgresLedger::open(place.pool()).await.unwrap();
+    let ledger = PostgresLedger::open(setup.pool()).await.unwrap();
+    let slow = PostgresLedger::open(setup.pool()).await.unwrap();
     let begin = begin("k").await;
     assert!(matches!(slow.begin(begin.clone()).await, Ok(Begun::Yours)));
-    place.time_passes().await;
-    let client = Hat::new(&[]).client(&place).await;
+    setup.let_leases_end().await;
+    let client = FakeProvider::new(&[]).client(&setup).await;
     client.settle("k", Settlement::NotTaken).await.unwrap();
     assert!(matches!(ledger.begin(begin).await, Ok(Begun::Yours)));
 
     let late = slow.record("k", refused()).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::OnItsWay, "{late}");
-    assert_eq!(place.state("k").await, EntryState::OnItsWay);
+    assert_eq!(setup.state("k").await, EntryState::OnItsWay);
     let entry = ledger.record("k", refused()).await.unwrap();
     assert_eq!(
         (entry.state, entry.attempts.len()),
@@ -140,32 +139,32 @@ async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
 
 /// The answer to a commit is lost, once after the commit and once before it.
 #[tokio::test]
-async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
-    let Some(place) = Place::in_postgres().await else {
+async fn a_call_is_not_sent_if_its_entry_is_in_doubt() {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let hat = Hat::new(&[]);
-    let proxy = Proxy::start(place.config()).await;
+    let provider = FakeProvider::new(&[]);
+    let proxy = Proxy::start(setup.config()).await;
     let ledger = PostgresLedger::open(pool(proxy.config.clone()))
         .await
         .unwrap();
-    let client = veo_core::Client::new(hat.clone())
+    let client = veo_core::Client::new(provider.clone())
         .unwrap()
         .with_ledger(ledger);
     proxy.loses_a_commit.store(true, Ordering::Relaxed);
     let Submission::Rejected(error) = client.submit_once("k", &dog()).await else {
-        panic!("it is not sent")
+        panic!("the request was sent")
     };
     assert_eq!(error.kind(), ErrorKind::Ledger);
     assert!(error.to_string().contains("so it was not sent"), "{error}");
     assert_eq!(
-        place.state("k").await,
+        setup.state("k").await,
         EntryState::Rejected,
-        "it was written, and taken back"
+        "the begun call is written down as rejected"
     );
 
     // The database ends the connection within the commit, which is undone.
-    let database = place.database().await;
+    let database = setup.database().await;
     database
         .batch_execute(
             "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
@@ -183,7 +182,7 @@ async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
             "{submission:?}"
         );
     }
-    assert_eq!(hat.counts().0, 0);
+    assert_eq!(provider.submits(), 0);
     database
         .batch_execute("DROP TRIGGER die ON veo_entries")
         .await
@@ -191,47 +190,47 @@ async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
     for key in ["k", "l"] {
         accepted(client.submit_once(key, &dog()).await);
     }
-    assert_eq!(hat.counts().0, 2);
+    assert_eq!(provider.submits(), 2);
 }
 
 /// The answer to the commit of an outcome is lost, so the ledger repeats the transaction.
 #[tokio::test]
-async fn an_outcome_is_recorded_although_the_connection_is_lost() {
-    let Some(place) = Place::in_postgres().await else {
+async fn an_outcome_is_stored_although_the_connection_is_lost() {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let hat = Hat::new(&[]);
-    hat.taken.forget_permits(1000);
-    let proxy = Proxy::start(place.config()).await;
+    let provider = FakeProvider::new(&[]);
+    let held = provider.submit_replies.write().await;
+    let proxy = Proxy::start(setup.config()).await;
     let ledger = PostgresLedger::open(pool(proxy.config.clone()))
         .await
         .unwrap();
-    let client = veo_core::Client::new(hat.clone())
+    let client = veo_core::Client::new(provider.clone())
         .unwrap()
         .with_ledger(ledger);
     let sending = tokio::spawn(async move { accepted(client.submit_once("k", &dog()).await) });
-    until_sent(&hat, 1).await;
+    until_sent(&provider, 1).await;
     proxy.loses_a_commit.store(true, Ordering::Relaxed);
-    hat.taken.add_permits(1000);
+    drop(held);
     let job = sending.await.unwrap();
     assert!(
         !proxy.loses_a_commit.load(Ordering::Relaxed),
-        "one was lost"
+        "the proxy has lost no commit"
     );
     assert_eq!(job.unrecorded, None);
-    assert_eq!(place.state("k").await, EntryState::Accepted);
+    assert_eq!(setup.state("k").await, EntryState::Accepted);
 }
 
 /// All connections end again and again, while four processes send the same keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wish_is_sent_twice_when_connections_end() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let hat = Hat::new(&[]);
+    let provider = FakeProvider::new(&[]);
     // The connections of this test have the name of its schema as their application name.
-    let schema = place.config().get_application_name().unwrap().to_owned();
-    let mut outside = place.config();
+    let schema = setup.config().get_application_name().unwrap().to_owned();
+    let mut outside = setup.config();
     outside.application_name("outside");
     let outside = pool(outside);
     let is_over = Arc::new(AtomicBool::new(false));
@@ -253,7 +252,7 @@ async fn no_wish_is_sent_twice_when_connections_end() {
     let keys = 20;
     let mut tasks = JoinSet::new();
     for _ in 0..4 {
-        let client = hat.client(&place).await;
+        let client = provider.client(&setup).await;
         tasks.spawn(async move {
             for number in 0..keys {
                 let _ = client
@@ -265,11 +264,11 @@ async fn no_wish_is_sent_twice_when_connections_end() {
     tasks.join_all().await;
     is_over.store(true, Ordering::Relaxed);
     println!("{} connections were ended", killing.await.unwrap());
-    let sent = hat.sent.lock().unwrap().clone();
+    let sent = provider.sent.lock().unwrap().clone();
     let different: BTreeSet<_> = sent.iter().collect();
     assert_eq!(different.len(), sent.len(), "{sent:?}");
     // A request that was not sent can be sent now. The other requests have their jobs.
-    let client = hat.client(&place).await;
+    let client = provider.client(&setup).await;
     for number in 0..keys {
         accepted(
             client
@@ -277,15 +276,15 @@ async fn no_wish_is_sent_twice_when_connections_end() {
                 .await,
         );
     }
-    assert_eq!(hat.counts().0, 20);
+    assert_eq!(provider.submits(), 20);
 }
 
 #[tokio::test]
 async fn zero_characters_are_refused_before_sending() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let ledger = PostgresLedger::open(place.pool()).await.unwrap();
+    let ledger = PostgresLedger::open(setup.pool()).await.unwrap();
     let good = begin("k").await;
     let in_key = Want::new("a\0b", good.want.wish.clone());
     let in_prompt = Want::new("k", Wish::request(&VideoRequest::text("a\0b")).await);
@@ -317,71 +316,71 @@ async fn zero_characters_are_refused_before_sending() {
 
 #[tokio::test]
 async fn a_wish_is_stored_in_the_transaction_of_the_caller() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let mut database = place.database().await;
+    let mut database = setup.database().await;
     database
         .batch_execute("CREATE TABLE queue (key text)")
         .await
         .unwrap();
-    for (key, is_kept) in [("kept", true), ("taken back", false)] {
+    for (key, is_committed) in [("committed", true), ("rolled back", false)] {
         let transaction = database.transaction().await.unwrap();
         let want = Want::new(key, Wish::request(&dog()).await);
         let entry = veo_postgres::want_in(&transaction, want).await.unwrap();
         assert_eq!(entry.state, EntryState::Wanted);
         let insert = "INSERT INTO queue VALUES ($1)";
         transaction.execute(insert, &[&key]).await.unwrap();
-        if is_kept {
+        if is_committed {
             transaction.commit().await.unwrap();
         } else {
             transaction.rollback().await.unwrap();
         }
-        let entry = place.ledger().await.entry(key).await.unwrap();
-        assert_eq!(entry.is_some(), is_kept, "{key}");
+        let entry = setup.ledger().await.entry(key).await.unwrap();
+        assert_eq!(entry.is_some(), is_committed, "{key}");
         let queued = "SELECT count(*) FROM queue WHERE key = $1";
         let queued: i64 = database.query_one(queued, &[&key]).await.unwrap().get(0);
-        assert_eq!(queued, i64::from(is_kept), "{key}");
+        assert_eq!(queued, i64::from(is_committed), "{key}");
     }
 }
 
 #[tokio::test]
 async fn signed_links_are_removed_after_their_request_was_sent() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let client = place.client().await;
+    let client = setup.client().await;
     let request = VideoRequest::image("It rains", "https://img.example.net/a.png?signature=hidden");
     client.want("k", &request).await.unwrap();
-    assert!(place.stored().await.contains("hidden"));
+    assert!(setup.stored_text().await.contains("hidden"));
     client.step("k").await.unwrap();
-    let call = place.sim.calls().last().unwrap().body.clone().unwrap();
+    let call = setup.sim.calls().last().unwrap().body.clone().unwrap();
     assert!(call.to_string().contains("hidden"), "{call}");
-    assert!(!place.stored().await.contains("hidden"));
+    assert!(!setup.stored_text().await.contains("hidden"));
 }
 
 #[tokio::test]
 async fn views_show_open_and_unknown_entries_and_the_money_spent() {
-    let Some(place) = Place::in_postgres().await else {
+    let Some(setup) = Setup::in_postgres().await else {
         return;
     };
-    let hat = Hat::new(&[Answer::Lost]);
-    let client = hat.client(&place).await;
+    let provider = FakeProvider::new(&[Answer::Lost]);
+    let client = provider.client(&setup).await;
     let _ = client.submit_once("lost", &dog()).await;
-    accepted(client.submit_once("taken", &dog()).await);
+    accepted(client.submit_once("accepted", &dog()).await);
     client.want("wanted", &dog()).await.unwrap();
-    let ledger = place.ledger().await;
+    let ledger = setup.ledger().await;
     ledger
-        .record("taken", Event::Cost { credits: 60.0 })
+        .record("accepted", Event::Cost { credits: 60.0 })
         .await
         .unwrap();
     assert!(matches!(
         ledger.begin(begin("sending").await).await,
         Ok(Begun::Yours)
     ));
-    place.time_passes().await;
+    setup.let_leases_end().await;
 
-    let database = place.database().await;
+    let database = setup.database().await;
     let rows = async |query: &str| -> Vec<String> {
         let query = format!("SELECT array_agg(row::text) FROM ({query}) AS row");
         database.query_one(&query, &[]).await.unwrap().get(0)
@@ -389,9 +388,9 @@ async fn views_show_open_and_unknown_entries_and_the_money_spent() {
     assert_eq!(
         rows("SELECT key, state, account, prompt FROM veo_open ORDER BY key").await,
         [
-            "(lost,unknown,hat,\"A dog\")",
-            "(sending,unknown,hat,\"A dog\")",
-            "(taken,accepted,hat,\"A dog\")",
+            "(accepted,accepted,fake,\"A dog\")",
+            "(lost,unknown,fake,\"A dog\")",
+            "(sending,unknown,fake,\"A dog\")",
             "(wanted,wanted,,\"A dog\")",
         ]
     );
@@ -400,8 +399,8 @@ async fn views_show_open_and_unknown_entries_and_the_money_spent() {
         ["(lost)", "(sending)"]
     );
     // A call of unknown price counts with the price of another call of its kind.
-    let spent = "SELECT account, calls, credits, calls_of_untold_price FROM veo_spent";
-    assert_eq!(rows(spent).await, ["(hat,3,180,2)"]);
+    let spent = "SELECT account, calls, credits, calls_of_unknown_price FROM veo_spent";
+    assert_eq!(rows(spent).await, ["(fake,3,180,2)"]);
 }
 
 fn dog() -> VideoRequest {
@@ -419,11 +418,11 @@ fn refused() -> Event {
 
 async fn begin(key: &str) -> Begin {
     let want = Want::new(key, Wish::request(&dog()).await);
-    Begin::new(want, Hat::new(&[]).offered(&dog(), json!({})))
+    Begin::new(want, FakeProvider::new(&[]).offered(&dog(), json!({})))
 }
 
-async fn until_sent(hat: &Hat, count: usize) {
-    while hat.counts().0 < count {
+async fn until_sent(provider: &FakeProvider, count: usize) {
+    while provider.submits() < count {
         tokio::task::yield_now().await;
     }
 }
@@ -437,19 +436,21 @@ struct Proxy {
 impl Proxy {
     async fn start(mut config: Config) -> Self {
         let Host::Unix(folder) = &config.get_hosts()[0] else {
-            panic!("the tests have a socket of a folder")
+            panic!(
+                "these tests need a PostgreSQL on a Unix socket; run them with scripts/postgres.sh"
+            )
         };
         let socket = folder.join(".s.PGSQL.5432");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mut through = Config::new();
-        through
+        let mut proxied = Config::new();
+        proxied
             .host("127.0.0.1")
             .port(port)
             .user(config.get_user().unwrap())
             .dbname(config.get_dbname().unwrap())
             .options(config.get_options().unwrap());
-        config = through;
+        config = proxied;
         let loses_a_commit = Arc::new(AtomicBool::new(false));
         let loses = loses_a_commit.clone();
         tokio::spawn(async move {
@@ -467,7 +468,8 @@ impl Proxy {
 
 /// Passes bytes on in both directions, until one side ends or an answer is to be lost.
 async fn pass_on(mut client: TcpStream, mut server: UnixStream, loses: Arc<AtomicBool>) {
-    let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    let mut asked = vec![0; 1 << 16];
+    let mut answered = vec![0; 1 << 16];
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {

@@ -103,7 +103,7 @@ SELECT
     attempts.account,
     count(*) AS calls,
     sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0)) AS credits,
-    count(*) FILTER (WHERE attempts.credits IS NULL) AS calls_of_untold_price
+    count(*) FILTER (WHERE attempts.credits IS NULL) AS calls_of_unknown_price
 FROM veo_attempts AS attempts
 LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
 WHERE NOT attempts.is_rejected

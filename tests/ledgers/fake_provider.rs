@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::RwLock;
 use tokio::time::sleep;
 use veo_core::{
     AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Mode, Model,
@@ -11,19 +11,19 @@ use veo_core::{
     VideoRequest,
 };
 
-use crate::place::Place;
+use crate::setup::Setup;
 
 /// A simulated provider without a network. It gives the `answers` of the test, and then accepts everything.
 #[derive(Clone, Debug)]
-pub(crate) struct Hat {
+pub(crate) struct FakeProvider {
     models: Vec<Model>,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
-    upgraded: Arc<AtomicUsize>,
-    /// Permits for the answers to requests. Each answer needs a permit, and waits while there is none.
-    pub(crate) taken: Arc<Semaphore>,
-    /// Permits for the answers about tasks, with the same rule.
-    pub(crate) asked: Arc<Semaphore>,
+    upgrades: Arc<AtomicUsize>,
+    /// While a test has the write lock, the provider accepts requests and holds its replies back.
+    pub(crate) submit_replies: Arc<RwLock<()>>,
+    /// The same for the replies about the state of a task.
+    pub(crate) state_replies: Arc<RwLock<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,22 +32,20 @@ pub(crate) enum Answer {
     NoCredits,
 }
 
-impl Hat {
+impl FakeProvider {
     pub(crate) fn new(answers: &[Answer]) -> Self {
-        let model = Model::new("hat", "m", Tier::Lite)
+        let model = Model::new("fake", "m", Tier::Lite)
             .modes(&[Mode::Text])
             .resolutions(&[Resolution::P720, Resolution::K4])
             .aspect_ratios(&[AspectRatio::Landscape])
             .seconds(&[8]);
-        let (sent, upgraded) = Default::default();
-        let answers = Arc::new(Mutex::new(answers.to_vec()));
         Self {
             models: vec![model],
-            answers,
-            sent,
-            upgraded,
-            taken: Arc::new(Semaphore::new(1000)),
-            asked: Arc::new(Semaphore::new(1000)),
+            answers: Arc::new(Mutex::new(answers.to_vec())),
+            sent: Arc::default(),
+            upgrades: Arc::default(),
+            submit_replies: Arc::default(),
+            state_replies: Arc::default(),
         }
     }
 
@@ -64,30 +62,33 @@ impl Hat {
         }
     }
 
-    pub(crate) fn counts(&self) -> (usize, usize) {
-        (
-            self.sent.lock().unwrap().len(),
-            self.upgraded.load(Ordering::Relaxed),
-        )
+    /// Returns the number of paid calls for new videos.
+    pub(crate) fn submits(&self) -> usize {
+        self.sent.lock().unwrap().len()
+    }
+
+    /// Returns the number of paid calls for upgrades.
+    pub(crate) fn upgrades(&self) -> usize {
+        self.upgrades.load(Ordering::Relaxed)
     }
 }
 
-impl Hat {
+impl FakeProvider {
     /// Returns a client with its own ledger, like a client in another process.
-    pub(crate) async fn client(&self, place: &Place) -> Client {
+    pub(crate) async fn client(&self, setup: &Setup) -> Client {
         let every = Duration::from_millis(1);
         let poll = Poll::default()
             .first(Duration::ZERO)
             .every(every)
             .every_upgrade(every);
         let client = Client::new(self.clone()).unwrap().with_poll(poll);
-        place.recorded(client).await
+        setup.with_ledger(client).await
     }
 }
 
-impl Provider for Hat {
+impl Provider for FakeProvider {
     fn name(&self) -> &'static str {
-        "hat"
+        "fake"
     }
 
     fn models(&self) -> &[Model] {
@@ -109,20 +110,20 @@ impl Provider for Hat {
         let number = sent.len();
         let answer = self.answer();
         Box::pin(async move {
-            self.taken.acquire().await.unwrap().forget();
+            drop(self.submit_replies.read().await);
             match answer {
                 Some(Answer::Lost) => Submission::of_error(lost(), offer, SystemTime::now()),
-                _ => Submission::Accepted(Job::new(offer, format!("rabbit{number}"))),
+                _ => Submission::Accepted(Job::new(offer, format!("task{number}"))),
             }
         })
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(async move {
-            self.asked.acquire().await.unwrap().forget();
+            drop(self.state_replies.read().await);
             let mut video = Video::new(
                 job.clone(),
-                vec!["https://hat.example.net/rabbit.mp4".to_owned()],
+                vec!["https://fake.example.net/video.mp4".to_owned()],
             );
             video.resolution = Some("720p".to_owned());
             Ok(State::Finished(Box::new(video)))
@@ -130,7 +131,7 @@ impl Provider for Hat {
     }
 
     fn upgrade<'a>(&'a self, _job: &'a JobRef, _to: Resolution) -> BoxFuture<'a, Upgrade> {
-        self.upgraded.fetch_add(1, Ordering::Relaxed);
+        self.upgrades.fetch_add(1, Ordering::Relaxed);
         let answer = self.answer();
         Box::pin(async move {
             // The pause lets other callers begin their call meanwhile.

@@ -9,27 +9,27 @@ use veo_postgres::deadpool_postgres::{Manager, Object, Pool};
 use veo_postgres::tokio_postgres::{Config, NoTls};
 use veo_sim::{Scenario, Sim};
 
-/// A ledger that processes share, with a simulated kie.ai.
-pub(crate) struct Place {
+/// A ledger that several processes share, and a simulated kie.ai.
+pub(crate) struct Setup {
     pub(crate) sim: Sim,
     folder: TempDir,
     /// The address of the database with a separate schema, if the ledger is in a database.
     database: Option<Config>,
 }
 
-impl Place {
+impl Setup {
     pub(crate) async fn in_a_file() -> Option<Self> {
         Some(Self::new(None).await)
     }
 
-    /// Returns a place with new tables, if there is a PostgreSQL for tests.
+    /// Returns a setup with new tables, if there is a PostgreSQL for tests.
     pub(crate) async fn in_postgres() -> Option<Self> {
-        let place = Self::empty_schema().await?;
-        veo_postgres::migrate(&place.pool()).await.unwrap();
-        Some(place)
+        let setup = Self::empty_schema().await?;
+        veo_postgres::migrate(&setup.pool()).await.unwrap();
+        Some(setup)
     }
 
-    /// Returns a place with a schema that has no tables yet.
+    /// Returns a setup with a schema that has no tables yet.
     pub(crate) async fn empty_schema() -> Option<Self> {
         let Ok(address) = std::env::var("VEO_TEST_POSTGRES") else {
             assert!(
@@ -61,7 +61,7 @@ impl Place {
     }
 
     async fn new(database: Option<Config>) -> Self {
-        let rich = Scenario::new("rich", "There is enough for every test.").credits(1_000_000.0);
+        let rich = Scenario::new("rich", "There are credits for every test.").credits(1_000_000.0);
         Self {
             sim: Sim::builder().scenario(rich).start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
@@ -73,8 +73,8 @@ impl Place {
         self.folder.path()
     }
 
-    pub(crate) fn kie(&self, key: &str) -> Kie {
-        Kie::new(Access::new(key).base_url(self.sim.url())).unwrap()
+    pub(crate) fn kie(&self, api_key: &str) -> Kie {
+        Kie::new(Access::new(api_key).base_url(self.sim.url())).unwrap()
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -100,7 +100,7 @@ impl Place {
     }
 
     /// Returns the client with a newly opened ledger, like a client in another process.
-    pub(crate) async fn recorded(&self, client: Client) -> Client {
+    pub(crate) async fn with_ledger(&self, client: Client) -> Client {
         match &self.database {
             None => client.with_ledger(FileLedger::open(self.path()).await.unwrap()),
             Some(_) => client.with_ledger(PostgresLedger::open(self.pool()).await.unwrap()),
@@ -112,17 +112,18 @@ impl Place {
         self.client_with("key").await
     }
 
-    pub(crate) async fn client_with(&self, key: &str) -> Client {
-        self.eager(Client::new(self.kie(key)).unwrap()).await
+    pub(crate) async fn client_with(&self, api_key: &str) -> Client {
+        self.without_pauses(Client::new(self.kie(api_key)).unwrap())
+            .await
     }
 
     /// Returns the client without pauses and with a newly opened ledger, like a client in another process.
-    pub(crate) async fn eager(&self, client: Client) -> Client {
-        let none = Duration::ZERO;
-        let poll = Poll::default().first(none).every(none).every_upgrade(none);
+    pub(crate) async fn without_pauses(&self, client: Client) -> Client {
+        let zero = Duration::ZERO;
+        let poll = Poll::default().first(zero).every(zero).every_upgrade(zero);
         let downloads = Downloads::default().allow_loopback(true);
         let client = client.with_poll(poll).with_downloads(downloads).unwrap();
-        self.recorded(client).await
+        self.with_ledger(client).await
     }
 
     pub(crate) async fn state(&self, key: &str) -> EntryState {
@@ -130,7 +131,7 @@ impl Place {
         ledger.entry(key).await.unwrap().unwrap().state
     }
 
-    pub(crate) async fn stored(&self) -> String {
+    pub(crate) async fn stored_text(&self) -> String {
         if self.database.is_none() {
             return std::fs::read_to_string(self.path()).unwrap();
         }
@@ -140,7 +141,7 @@ impl Place {
     }
 
     /// Makes the leases of all processes end, as if none had renewed its own in time.
-    pub(crate) async fn time_passes(&self) {
+    pub(crate) async fn let_leases_end(&self) {
         if self.database.is_some() {
             let client = self.database().await;
             let update = "UPDATE veo_entries SET leased_until = clock_timestamp()";
