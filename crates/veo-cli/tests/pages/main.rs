@@ -45,8 +45,8 @@ fn compare(page: &Page) -> Vec<String> {
     let mut lines = Vec::new();
     let mut copied = 0;
     for block in page.blocks.iter().filter(|block| block.is_run()) {
-        lines.extend_from_slice(&page.lines[copied..block.place.start]);
-        copied = block.place.end;
+        lines.extend_from_slice(&page.lines[copied..block.line_range.start]);
+        copied = block.line_range.end;
         let commands = page.commands(block);
         for (place, shown) in commands.iter().enumerate() {
             let (name, command) = (&page.name, shown.command);
@@ -249,7 +249,7 @@ fn the_picture_shows_the_first_command() {
         .replace("&#160;", " ")
         .replace("&quot;", "\"");
     let page = Page::new("README.md");
-    let command = &page.lines[page.blocks[0].place.start];
+    let command = &page.lines[page.blocks[0].line_range.start];
     assert!(
         picture.contains(command.as_str()),
         "run scripts/picture.sh: the picture does not show {command}"

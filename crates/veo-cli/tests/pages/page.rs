@@ -25,7 +25,7 @@ pub(crate) struct Block {
     /// True if the block is in the section that needs a real API key.
     pub(crate) is_real: bool,
     /// The indices of the block's lines in the page, without the fences.
-    pub(crate) place: Range<usize>,
+    pub(crate) line_range: Range<usize>,
 }
 
 /// A command of a page, and the lines that it prints there.
@@ -58,7 +58,7 @@ impl Page {
     }
 
     pub(crate) fn text_of(&self, block: &Block) -> String {
-        self.lines[block.place.clone()].join("\n") + "\n"
+        self.lines[block.line_range.clone()].join("\n") + "\n"
     }
 
     /// Returns the commands of a block. Only a `console` block has any.
@@ -67,15 +67,19 @@ impl Page {
         if block.language != "console" {
             return commands;
         }
-        for line in &self.lines[block.place.clone()] {
+        for line in &self.lines[block.line_range.clone()] {
             if let Some(command) = line.strip_prefix("$ ") {
                 commands.push(Shown {
                     command,
                     printed: Vec::new(),
                 });
             } else {
-                let last = commands.last_mut();
-                let last = last.unwrap_or_else(|| panic!("{}: {line:?} is no command", self.name));
+                let last = commands.last_mut().unwrap_or_else(|| {
+                    panic!(
+                        "{}: the first line of a console block must begin with `$ `: {line:?}",
+                        self.name
+                    )
+                });
                 last.printed.push(line);
             }
         }
@@ -84,8 +88,12 @@ impl Page {
 
     /// The lines outside of blocks.
     pub(crate) fn prose(&self) -> impl Iterator<Item = &str> {
-        let is_prose =
-            |number: &usize| !self.blocks.iter().any(|block| block.place.contains(number));
+        let is_prose = |number: &usize| {
+            !self
+                .blocks
+                .iter()
+                .any(|block| block.line_range.contains(number))
+        };
         let numbers = (0..self.lines.len()).filter(is_prose);
         numbers.map(|number| self.lines[number].as_str())
     }
@@ -119,23 +127,25 @@ fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
             is_real = line == REAL_MONEY;
         }
         // The code above does not find the start of a block in another form.
-        let is_odd = line.starts_with(' ') && line.contains("```") || line.starts_with("~~~");
+        let is_in_another_form =
+            line.starts_with(' ') && line.contains("```") || line.starts_with("~~~");
         assert!(
-            !is_odd,
-            "{name}: a block begins at the margin, with ```: {line}"
+            !is_in_another_form,
+            "{name}: this line must begin a block with ``` at the margin: {line}"
         );
         number += 1;
         let Some(language) = line.strip_prefix("```") else {
             continue;
         };
         let length = lines[number..].iter().position(|line| line == "```");
-        let end = number + length.unwrap_or_else(|| panic!("{name}: a block does not end"));
+        let end = number
+            + length.unwrap_or_else(|| panic!("{name}:{number}: this block has no closing fence"));
         // `number` is already past the fence, so the line before the fence is two back.
         blocks.push(Block {
             language: language.to_owned(),
             note: lines.get(number - 2).and_then(|line| comment(line)),
             is_real,
-            place: number..end,
+            line_range: number..end,
         });
         number = end + 1;
     }

@@ -62,14 +62,14 @@ impl Row {
                 json!({ "id": task, "status": "failed", "error": error })
             }
         };
-        let status = format!("{} Told", self.http);
+        let status = format!("{} Status", self.http);
         let headers = "content-type: application/json\r\n";
         whole(&status, headers, &body.to_string())
     }
 
     /// Returns a message if the program gave other advice.
-    fn mismatch(&self, told: Option<&Value>) -> Option<String> {
-        let next = told.and_then(|told| told["next"].as_str());
+    fn mismatch(&self, error: Option<&Value>) -> Option<String> {
+        let next = error.and_then(|error| error["next"].as_str());
         let next = next.unwrap_or_default();
         let fits = !self.advice.is_empty() && next.starts_with(self.advice);
         (!fits).then(|| format!("{next:?} and not {:?}: {}", self.advice, self.text))
@@ -125,10 +125,10 @@ fn each_failure_of_a_job_has_its_advice() {
     let jobs: Vec<String> = rows.iter().map(Row::job).collect();
     let mut command = vec!["wait", "--json"];
     command.extend(jobs.iter().map(String::as_str));
-    let told = errors(&sandbox.run(&command));
+    let printed = errors(&sandbox.run(&command));
     let mut wrong = Vec::new();
     for row in &rows {
-        wrong.extend(row.mismatch(told.get(&row.job())));
+        wrong.extend(row.mismatch(printed.get(&row.job())));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -219,8 +219,8 @@ fn a_refused_line_is_sent_again_and_an_unknown_one_is_not() {
     assert_eq!((run.code, server.count("POST")), (4, 4), "{}", run.err);
 
     // The operator has found no task, and settles the line with the command in the message.
-    let (_, told) = run.err.split_once("if not: veo ").unwrap();
-    let command: Vec<_> = told.lines().next().unwrap().split(' ').collect();
+    let (_, advice) = run.err.split_once("if not: veo ").unwrap();
+    let command: Vec<_> = advice.lines().next().unwrap().split(' ').collect();
     assert_eq!(sandbox.run(&command).code, 0, "{command:?}");
     let run = sandbox.run(&BATCH);
     assert_eq!((run.code, server.count("POST")), (4, 5), "{}", run.err);
@@ -283,21 +283,21 @@ fn a_second_program_cannot_run_the_same_batch() {
 fn a_batch_sends_nothing_beyond_its_cap() {
     let video = clip();
     // Each video costs 60 of 1000 credits. In the second round the provider does not report this cost.
-    for told in [true, false] {
+    for is_reported in [true, false] {
         let (video, spent) = (video.clone(), std::sync::Arc::new(Mutex::new(0)));
-        let taken = spent.clone();
+        let server_spent = spent.clone();
         let server = Server::start(move |line, _| {
             if line.contains("/chat/credit") {
                 return Some(format!(
                     r#"{{"code":200,"msg":"success","data":{}}}"#,
-                    1000 - *taken.lock().unwrap()
+                    1000 - *server_spent.lock().unwrap()
                 ));
             }
             if line.contains("POST") {
-                *taken.lock().unwrap() += 60;
+                *server_spent.lock().unwrap() += 60;
                 return Some(accepted("t1"));
             }
-            let cost = if told {
+            let cost = if is_reported {
                 r#""successFlag":1,"creditsConsumed":60,"#
             } else {
                 r#""successFlag":1,"#
@@ -345,7 +345,7 @@ fn a_batch_sends_nothing_beyond_its_cap() {
 }
 
 #[test]
-fn a_new_line_never_takes_the_file_of_another_line() {
+fn a_new_line_never_gets_the_file_of_another_line() {
     let sandbox = Sandbox::with_sim();
     let (dog, cat) = (
         r#"{"prompt": "A dog", "seconds": 4}"#,
@@ -390,7 +390,7 @@ fn a_new_line_never_takes_the_file_of_another_line() {
 }
 
 #[test]
-fn a_new_line_never_takes_the_file_of_an_open_job() {
+fn a_new_line_never_gets_the_file_of_an_open_job() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -585,10 +585,10 @@ fn the_batch_and_its_ledger_are_never_overwritten() {
         &[r#"{"prompt": "A dog", "seconds": 4, "output": "dog.mp4"}"#],
     );
     assert_eq!(sandbox.run(&BATCH).code, 0);
-    let kept = ["jobs.jsonl", "jobs.jsonl.ledger"];
-    let all = || kept.map(|name| fs::read_to_string(sandbox.path(name)).unwrap());
+    let names = ["jobs.jsonl", "jobs.jsonl.ledger"];
+    let all = || names.map(|name| fs::read_to_string(sandbox.path(name)).unwrap());
     let before = all();
-    for name in kept {
+    for name in names {
         let run = sandbox.run(&[&BATCH, ["--receipts", name, "--force"].as_slice()].concat());
         assert_eq!(run.code, 2, "{}", run.err);
         let text = format!(

@@ -7,8 +7,8 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
 const LINES: usize = 8;
 
-/// A provider whose balance falls by `price` for each request. It reports the cost `told` for a job, or none.
-fn provider(price: i64, told: &'static str) -> (Server, Arc<Mutex<usize>>) {
+/// A provider whose balance falls by `price` for each request. It reports the cost `reported` for a job, or none.
+fn provider(price: i64, reported: &'static str) -> (Server, Arc<Mutex<usize>>) {
     let sent = Arc::new(Mutex::new(0));
     let count = sent.clone();
     let server = Server::start(move |line, body| {
@@ -17,7 +17,7 @@ fn provider(price: i64, told: &'static str) -> (Server, Arc<Mutex<usize>>) {
             return Some(format!(r#"{{"code":200,"msg":"success","data":{left}}}"#));
         }
         if prompt(body).is_none() {
-            let cost = format!(r#""successFlag":1,"creditsConsumed":{told},"#);
+            let cost = format!(r#""successFlag":1,"creditsConsumed":{reported},"#);
             return Some(record(task(line), 1, VIDEO).replace(r#""successFlag":1,"#, &cost));
         }
         let mut count = count.lock().unwrap();
@@ -48,8 +48,8 @@ fn an_invalid_cap_is_refused_before_any_request() {
         let cap = format!("--max-credits={cap}");
         let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--timeout", "1s", &cap]);
         // The message tells a user who wants no cap to leave the option out.
-        let is_endless = cap.contains("=inf") || cap.contains("=Inf") || cap.contains("=1e400");
-        let is_explained = !is_endless || run.err.contains("leave");
+        let is_infinite = cap.contains("=inf") || cap.contains("=Inf") || cap.contains("=1e400");
+        let is_explained = !is_infinite || run.err.contains("leave");
         if (run.code, server.count("")) != (2, 0) || !is_explained {
             wrong.push(format!(
                 "{cap}: {}, {} requests: {}",
@@ -66,7 +66,7 @@ fn an_invalid_cap_is_refused_before_any_request() {
 
 /// The reported cost and the fall of the balance can differ. The larger one counts as the cost of a job.
 #[test]
-fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
+fn a_wrong_cost_of_a_job_does_not_raise_the_cap() {
     // The fall of the balance for each job, the reported cost, the concurrency, and the jobs that fit into 100.
     let table = [
         (60, "0", "1", 1),
@@ -82,8 +82,8 @@ fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
         (40, "1", "4", 2),
     ];
     let mut wrong = Vec::new();
-    for (price, told, concurrency, made) in table {
-        let (server, sent) = provider(price, told);
+    for (price, reported, concurrency, made) in table {
+        let (server, sent) = provider(price, reported);
         let sandbox = sandbox(&server);
         let command = [
             "generate",
@@ -106,7 +106,7 @@ fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
                     .find(|line| line.contains("lines done"))
                     .unwrap_or(&ended.err);
                 wrong.push(format!(
-                    "{price}, told {told}, {concurrency} at a time, run {run}: {sent} sent, {}: {last}",
+                    "{price}, reported {reported}, {concurrency} at a time, run {run}: {sent} sent, {}: {last}",
                     ended.code
                 ));
             }

@@ -30,7 +30,7 @@ fn latest(sandbox: &Sandbox) -> String {
 }
 
 #[test]
-fn a_video_is_made_without_a_key() {
+fn a_video_is_made_without_an_api_key() {
     let sandbox = Sandbox::new();
     let table: [&[&str]; 5] = [
         &[
@@ -222,8 +222,8 @@ fn several_jobs_are_waited_for_at_once() {
     let again = sandbox.run(&["wait", &jobs[0], &jobs[1]]);
     assert_eq!((again.code, again.out.lines().count()), (0, 2));
     for line in run.err.lines().chain(again.err.lines()) {
-        let is_told = jobs.iter().any(|job| line.contains(job));
-        assert!(is_told, "{line}");
+        let is_named = jobs.iter().any(|job| line.contains(job));
+        assert!(is_named, "{line}");
     }
 
     let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
@@ -232,7 +232,7 @@ fn several_jobs_are_waited_for_at_once() {
 
 /// An upgrade has its own price, so it is in the ledger from the start.
 #[test]
-fn an_upgrade_is_recorded_as_a_job_of_its_own() {
+fn an_upgrade_is_stored_as_a_job_of_its_own() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(
         sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
@@ -328,7 +328,7 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
             lines(&store)
                 .iter()
                 .any(|line| line["short"]["key"] == "kie:t1:1080p"),
-            "it was not written down"
+            "the call was sent before it was in the ledger"
         );
         let url = if *is_ready.lock().unwrap() {
             &*video
@@ -372,7 +372,10 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     *ready.lock().unwrap() = true;
     let asked = server.count("1080p");
     let run = sandbox.run(&["wait"]);
-    assert!(server.count("1080p") > asked, "it waited for the small one");
+    assert!(
+        server.count("1080p") > asked,
+        "the program waited for the smaller video"
+    );
     assert_eq!(
         (run.code, run.out.as_str()),
         // The server has only one video, which is smaller than requested.
@@ -543,8 +546,11 @@ fn a_saved_video_is_recognised_only_by_its_own_file() {
             .current_dir(elsewhere.path())
             .output()
             .unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
-        assert!(told.ends_with("  now            the same file\n"), "{told}");
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.ends_with("  now            the same file\n"),
+            "{printed}"
+        );
     }
 
     // Another file in its place is not regarded as the video, and is not overwritten.
@@ -585,29 +591,29 @@ fn an_operator_settles_an_unknown_outcome() {
             "-o",
             file,
         ]);
-        let (_, told) = run
+        let (_, rest) = run
             .err
             .split_once("veo settle ")
             .unwrap_or_else(|| panic!("{}", run.err));
-        told.split(' ').next().unwrap().to_owned()
+        rest.split(' ').next().unwrap().to_owned()
     };
-    let (taken, not_taken) = (lose("A dog", "dog.mp4"), lose("A cat", "cat.mp4"));
+    let (accepted_key, rejected_key) = (lose("A dog", "dog.mp4"), lose("A cat", "cat.mp4"));
     let table = sandbox.run(&["jobs"]);
     assert!(
         table
             .out
             .lines()
-            .any(|line| line.contains(&format!("  {taken}  dog.mp4"))),
+            .any(|line| line.contains(&format!("  {accepted_key}  dog.mp4"))),
         "{}",
         table.out
     );
 
-    let run = sandbox.run(&["settle", &taken, "--job", "kie:t1"]);
+    let run = sandbox.run(&["settle", &accepted_key, "--job", "kie:t1"]);
     assert_eq!(
         (run.code, run.err.as_str()),
         (0, "Go on with: veo wait kie:t1\n")
     );
-    let run = sandbox.run(&["settle", &not_taken, "--not-taken", "--json"]);
+    let run = sandbox.run(&["settle", &rejected_key, "--not-taken", "--json"]);
     assert!(
         run.code == 0 && run.out.contains(r#""state":"rejected""#),
         "{} {}",
@@ -698,7 +704,7 @@ fn an_operator_settles_an_unknown_outcome() {
             "no.jsonl has not been begun",
         ),
         (
-            &[&taken, "--not-taken"],
+            &[&accepted_key, "--not-taken"],
             "is done; only an unknown outcome can be settled",
         ),
         (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of "),
@@ -937,8 +943,8 @@ fn images_of_this_machine_are_uploaded() {
 #[test]
 fn the_simulator_serves_other_programs_until_ctrl_c() {
     let mut simulator = Sandbox::new().start(&["sim", "--port", "0"]);
-    let told = simulator.until("Ctrl-C stops it.").to_owned();
-    let url = told
+    let printed = simulator.until("Ctrl-C stops it.").to_owned();
+    let url = printed
         .split("KIE_BASE_URL=")
         .nth(1)
         .unwrap()
@@ -969,8 +975,8 @@ fn the_simulator_stays_in_the_background_until_it_is_killed() {
     // The jobs of a simulator have a ledger of their own.
     assert!(!sandbox.store().exists());
 
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
     let run = sandbox.run(&["sim", "--background", "--port", &port]);
     assert!(
         run.code == 1 && run.out.is_empty() && run.err.contains("the simulator cannot start: "),
@@ -1014,7 +1020,7 @@ fn the_api_key_of_a_simulator_is_sent_to_no_provider() {
 }
 
 #[test]
-fn commands_without_a_provider_need_no_key() {
+fn commands_without_a_provider_need_no_api_key() {
     let sandbox = Sandbox::new();
     sandbox.run(&[
         "generate",
@@ -1382,7 +1388,7 @@ fn the_reference_is_written_from_the_help() {
     let checked_in = fs::read_to_string(file).unwrap_or_default();
     assert!(
         page == checked_in,
-        "it is stale; run: cargo run -p veo-cli -- reference > crates/veo-cli/docs/cli.md"
+        "the reference is outdated; run: cargo run -p veo-cli -- reference > crates/veo-cli/docs/cli.md"
     );
 }
 
@@ -1422,21 +1428,21 @@ fn an_unprinted_result_is_a_failure_but_a_closed_pipe_is_not() {
             .open("/dev/full")
             .unwrap();
         let run = sandbox.command(arguments).stdout(full).output().unwrap();
-        let told = String::from_utf8(run.stderr).unwrap();
+        let printed = String::from_utf8(run.stderr).unwrap();
         let sentence = "standard output cannot be written: No space left on device (os error 28); what the command did before stays done";
         assert_eq!(
-            (run.status.code(), told.matches(sentence).count()),
+            (run.status.code(), printed.matches(sentence).count()),
             (Some(1), 1),
-            "{arguments:?}: {told}"
+            "{arguments:?}: {printed}"
         );
 
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let run = sandbox.command(arguments).stdout(writer).output().unwrap();
-        let told = String::from_utf8(run.stderr).unwrap();
+        let printed = String::from_utf8(run.stderr).unwrap();
         assert!(
-            run.status.success() && !told.contains("standard output"),
-            "{arguments:?}: {told}"
+            run.status.success() && !printed.contains("standard output"),
+            "{arguments:?}: {printed}"
         );
     }
     let listed = sandbox.listed(&[]);
@@ -1447,7 +1453,7 @@ fn an_unprinted_result_is_a_failure_but_a_closed_pipe_is_not() {
 }
 
 #[test]
-fn arguments_that_are_no_text_are_refused() {
+fn arguments_that_are_not_utf_8_are_refused() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let (sandbox, odd) = (Sandbox::with_sim(), OsStr::from_bytes(b"\xff"));
@@ -1460,10 +1466,10 @@ fn arguments_that_are_no_text_are_refused() {
     ];
     for arguments in table {
         let run = sandbox.command(arguments).arg(odd).output().unwrap();
-        let told = String::from_utf8_lossy(&run.stderr);
+        let printed = String::from_utf8_lossy(&run.stderr);
         assert!(
-            run.status.code() == Some(2) && !told.contains("panicked"),
-            "{arguments:?}: {told}"
+            run.status.code() == Some(2) && !printed.contains("panicked"),
+            "{arguments:?}: {printed}"
         );
     }
     assert_eq!(sandbox.paid(), 0);

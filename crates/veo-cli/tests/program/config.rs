@@ -27,14 +27,14 @@ fn a_stored_api_key_is_readable_by_its_owner_only() {
 }
 
 #[test]
-fn a_key_is_kept_beside_what_is_there() {
+fn an_api_key_is_added_to_the_configuration() {
     let sandbox = Sandbox::new();
     let text = "ledger = \"postgres://veo\"\n\n[downloads]\nallow_private_hosts = true\n";
     sandbox.configure(text, 0o600);
     let run = sandbox.run_with_input(&["auth", "kie"], "sk-one\n");
     assert_eq!(run.code, 0, "{}", run.err);
-    let kept = fs::read_to_string(sandbox.config()).unwrap();
-    assert_eq!(kept, format!("{text}\n[kie]\napi_key = \"sk-one\"\n"));
+    let stored = fs::read_to_string(sandbox.config()).unwrap();
+    assert_eq!(stored, format!("{text}\n[kie]\napi_key = \"sk-one\"\n"));
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn an_api_key_is_accepted_with_quotes_and_spaces() {
         let sandbox = Sandbox::new();
         let run = sandbox.run_with_input(&["auth", "kie"], text);
         assert_eq!(run.code, 0, "{text:?}: {}", run.err);
-        let kept = fs::read_to_string(sandbox.config()).unwrap();
-        assert_eq!(kept, format!("[kie]\napi_key = {key:?}\n"), "{text:?}");
+        let stored = fs::read_to_string(sandbox.config()).unwrap();
+        assert_eq!(stored, format!("[kie]\napi_key = {key:?}\n"), "{text:?}");
     }
     for nothing in ["\"\"", "\u{feff}"] {
         let run = Sandbox::new().run_with_input(&["auth", "kie"], nothing);
@@ -162,13 +162,13 @@ fn an_address_is_accepted_with_quotes_and_spaces() {
     let sim = Sandbox::with_sim();
     let url = sim.url();
     let port = url.rsplit(':').next().unwrap();
-    let taken = [
+    let accepted = [
         format!("\u{feff}{url}"),
         format!(" \"{url}/\" "),
         format!("http://localhost.:{port}"),
         format!("http://LOCALHOST.:{port}"),
     ];
-    for url in taken {
+    for url in accepted {
         let run = Sandbox::new()
             .at("kie", &url)
             .run(&["generate", "A dog", "--timeout", "20s"]);

@@ -16,6 +16,13 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 /// Each case waits a second for the job C, which never ends. So several cases run at the same time.
 const WORKERS: usize = 8;
 
+/// The exit code of a batch that has a line with an unknown outcome.
+const UNKNOWN: i32 = 4;
+/// The exit code of a batch whose ledger is damaged.
+const DAMAGED: i32 = 2;
+/// The exit code of a batch that has a job without a video yet.
+const UNFINISHED: i32 = 5;
+
 /// A change to the bytes of a ledger.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Change {
@@ -38,8 +45,10 @@ enum Change {
 struct Damaged {
     what: String,
     bytes: Vec<u8>,
-    codes: &'static [i32],
-    /// The line numbers that the error may name, if it has to name one. Two lines that were joined have two.
+    /// The exit codes that are right.
+    exit_codes: &'static [i32],
+    /// The line numbers that the error may name, if it has to name one. If the change has joined two lines, the error
+    /// may name either of them.
     lines: Vec<usize>,
 }
 
@@ -55,15 +64,15 @@ impl Change {
         let starts: Vec<_> = [0].iter().chain(&ends[..ends.len() - 1]).copied().collect();
         let last = starts[starts.len() - 1];
         let number = |at: usize| starts.iter().filter(|start| **start <= at).count();
-        let (what, codes, lines): (_, &[i32], _) = match self {
-            Self::Untouched => ("untouched".to_owned(), &[4], Vec::new()),
+        let (what, exit_codes, lines): (_, &[i32], _) = match self {
+            Self::Untouched => ("untouched".to_owned(), &[UNKNOWN], Vec::new()),
             Self::Bit => {
                 let (at, bit) = (chance.below(bytes.len()), chance.below(8));
                 bytes[at] ^= 1 << bit;
                 let also = usize::from(ledger[at] == b'\n');
                 (
                     format!("bit {bit} of byte {at}"),
-                    &[2],
+                    &[DAMAGED],
                     (number(at)..=number(at) + also).collect(),
                 )
             }
@@ -72,7 +81,7 @@ impl Change {
                 bytes[end] ^= 1 << bit;
                 (
                     format!("bit {bit} of the line end at byte {end}"),
-                    &[2],
+                    &[DAMAGED],
                     vec![number(end), number(end) + 1],
                 )
             }
@@ -82,18 +91,22 @@ impl Change {
                 bytes.drain(starts[line] + kept..ends[line] - 1);
                 (
                     format!("{kept} bytes of line {}", line + 1),
-                    &[2],
+                    &[DAMAGED],
                     vec![line + 1],
                 )
             }
             Self::Torn => {
                 let lost = 1 + chance.below(bytes.len() - last);
                 bytes.truncate(bytes.len() - lost);
-                // If only the newline is lost, the line may be complete: then the batch waits for its job (5).
-                let codes: &[i32] = if lost == 1 { &[4, 2, 5] } else { &[4, 2] };
+                // If only the newline is lost, the line may be complete. Then the batch waits for its job.
+                let exit_codes: &[i32] = if lost == 1 {
+                    &[UNKNOWN, DAMAGED, UNFINISHED]
+                } else {
+                    &[UNKNOWN, DAMAGED]
+                };
                 (
                     format!("without the last {lost} bytes of the last line"),
-                    codes,
+                    exit_codes,
                     Vec::new(),
                 )
             }
@@ -101,34 +114,37 @@ impl Change {
                 bytes.truncate(chance.below(last));
                 (
                     format!("{} of {} bytes", bytes.len(), ledger.len()),
-                    &[2],
+                    &[DAMAGED],
                     Vec::new(),
                 )
             }
             Self::Empty => {
                 bytes.clear();
-                ("no byte".to_owned(), &[2], Vec::new())
+                ("no byte".to_owned(), &[DAMAGED], Vec::new())
             }
         };
         Damaged {
             what: format!("{self:?}, {what}"),
             bytes,
-            codes,
+            exit_codes,
             lines,
         }
     }
 }
 
-/// The requests that a provider has received. Paid ones are noted only after `is_made`, when the start is ready.
+/// The requests that a provider has received.
 #[derive(Default)]
 struct Seen {
-    is_made: AtomicBool,
-    paid: Mutex<Vec<String>>,
+    /// True once the snapshot is ready. Every paid request after this is noted and refused.
+    is_ready: AtomicBool,
+    /// The prompts of these paid requests.
+    sent_again: Mutex<Vec<String>>,
+    /// The tasks that the program has asked about.
     asked: Mutex<Vec<String>>,
 }
 
 /// The state in which each case begins.
-struct Start {
+struct Snapshot {
     sandbox: Sandbox,
     seen: Arc<Seen>,
     files: Files,
@@ -136,28 +152,32 @@ struct Start {
     _server: Server,
 }
 
-impl Start {
-    /// Starts a batch of four lines: A becomes a video, B fails, C never ends, and the program is killed while it sends
-    /// U. From then on the provider refuses every paid request and notes it.
+impl Snapshot {
+    /// Runs a batch of four lines. A becomes a video, B fails, and C never ends. The program is killed while it sends U.
     fn killed() -> Self {
         Self::of(
             &["A", "B", "C", "U"],
-            &["saved", "failed", "accepted", "unknown"],
+            &["done", "failed", "accepted", "unknown"],
         )
     }
 
-    /// Starts the same batch without U, so that the last line of the ledger is the outcome of C.
+    /// Runs the same batch without U, so that the last line of the ledger is the outcome of C.
     fn ended() -> Self {
-        Self::of(&["A", "B", "C"], &["saved", "failed", "accepted"])
+        Self::of(&["A", "B", "C"], &["done", "failed", "accepted"])
     }
 
     fn of(names: &[&str], states: &[&str]) -> Self {
         let seen = Arc::<Seen>::default();
-        let (arrived, arrival) = channel();
-        let (told, arrived) = (seen.clone(), Mutex::new(arrived));
+        let seen_by_server = seen.clone();
+        let (u_sender, u_receiver) = channel();
+        let u_sender = Mutex::new(u_sender);
         let server = Server::start(move |line, body| {
             let Some(name) = prompt(body) else {
-                told.asked.lock().unwrap().push(task(line).to_owned());
+                seen_by_server
+                    .asked
+                    .lock()
+                    .unwrap()
+                    .push(task(line).to_owned());
                 // kie.ai's `successFlag`: 1 is a video, 2 a failure, and 0 neither yet.
                 let flag = match task(line) {
                     "task-of-A" => 1,
@@ -166,12 +186,12 @@ impl Start {
                 };
                 return Some(record(task(line), flag, VIDEO));
             };
-            if told.is_made.load(Ordering::Relaxed) {
-                told.paid.lock().unwrap().push(name);
+            if seen_by_server.is_ready.load(Ordering::Relaxed) {
+                seen_by_server.sent_again.lock().unwrap().push(name);
                 return Some(refused(402, "Insufficient credits"));
             }
             if name == "U" {
-                arrived.lock().unwrap().send(()).unwrap();
+                u_sender.lock().unwrap().send(()).unwrap();
                 loop {
                     thread::park();
                 }
@@ -195,18 +215,18 @@ impl Start {
         ];
         if names.contains(&"U") {
             let program = sandbox.start(&command);
-            arrival.recv_timeout(Duration::from_secs(60)).unwrap();
+            u_receiver.recv_timeout(Duration::from_secs(60)).unwrap();
             program.kill();
         } else {
-            assert_eq!(sandbox.run(&command).code, 5);
+            assert_eq!(sandbox.run(&command).code, UNFINISHED);
         }
         let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
         let found: Vec<_> = listed
             .iter()
-            .map(|job| job["state"].as_str().unwrap().replace("done", "saved"))
+            .map(|job| job["state"].as_str().unwrap())
             .collect();
         assert_eq!(found, states);
-        seen.is_made.store(true, Ordering::Relaxed);
+        seen.is_ready.store(true, Ordering::Relaxed);
         let (files, ledger) = (
             sandbox.files(),
             std::fs::read(sandbox.path("jobs.jsonl.ledger")).unwrap(),
@@ -225,7 +245,7 @@ impl Start {
         let Damaged {
             what,
             bytes,
-            codes,
+            exit_codes,
             lines,
         } = change.apply(&self.ledger, chance);
         self.sandbox.restore(&self.files);
@@ -243,17 +263,17 @@ impl Start {
             "1s",
             "--json",
         ]);
-        let paid = std::mem::take(&mut *self.seen.paid.lock().unwrap());
+        let sent_again = std::mem::take(&mut *self.seen.sent_again.lock().unwrap());
 
         let mut wrong = Vec::new();
-        if !codes.contains(&run.code) {
+        if !exit_codes.contains(&run.code) {
             wrong.push(format!("ended with {}", run.code));
         }
         // With --json, standard error has only errors, so a number in it is not from a line of the batch.
-        if !lines.is_empty() && !lines.iter().any(|line| tells_line(&run.err, *line)) {
+        if !lines.is_empty() && !lines.iter().any(|line| names_line(&run.err, *line)) {
             wrong.push(format!("line {lines:?} is not named"));
         }
-        if codes == [2] && !run.err.contains("jobs.jsonl.ledger") {
+        if exit_codes == [DAMAGED] && !run.err.contains("jobs.jsonl.ledger") {
             wrong.push("the file is not named".to_owned());
         }
         // A job whose line is undamaged is still listed. It is waited for if only the end of the ledger has changed.
@@ -274,15 +294,15 @@ impl Start {
                 wrong.push("C is not waited for".to_owned());
             }
         }
-        let said: String = run.err.chars().take(160).collect();
+        let message: String = run.err.chars().take(160).collect();
         let wrong = wrong
             .into_iter()
-            .map(|wrong| format!("{what}: {wrong}: {said}"))
+            .map(|wrong| format!("{what}: {wrong}: {message}"))
             .collect();
         Tried {
             what,
             change,
-            paid,
+            sent_again,
             wrong,
         }
     }
@@ -295,33 +315,33 @@ impl Start {
                 .map(<[u8]>::to_vec)
                 .collect::<Vec<_>>()
         };
-        let is_it =
+        let has_text =
             |line: &Vec<u8>| line.ends_with(b"\n") && String::from_utf8_lossy(line).contains(text);
         let before = lines(&self.ledger);
         lines(bytes)
             .iter()
-            .any(|line| is_it(line) && before.contains(line))
+            .any(|line| has_text(line) && before.contains(line))
     }
 }
 
 struct Tried {
     what: String,
     change: Change,
-    /// The prompts that were sent.
-    paid: Vec<String>,
+    /// The prompts of the lines that were sent again.
+    sent_again: Vec<String>,
     wrong: Vec<String>,
 }
 
 /// Returns whether a text names the line with this number, and not only a line whose number begins with it.
-fn tells_line(text: &str, number: usize) -> bool {
-    let told = format!("line {number}");
-    text.split(&told)
+fn names_line(text: &str, number: usize) -> bool {
+    let line = format!("line {number}");
+    text.split(&line)
         .skip(1)
         .any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Tries each change on a fresh copy of the start, and prints the number of cases of each kind.
-fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
+/// Tries each change on a fresh copy of the snapshot, and prints the number of cases of each kind.
+fn check(snapshot: fn() -> Snapshot, changes: &[(Change, usize)]) {
     let mut chance = Chance::new();
     let cases = changes
         .iter()
@@ -333,9 +353,9 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     parts.retain(|part| !part.is_empty());
     let tried: Vec<Tried> = thread::scope(|scope| {
         let work = |part: Vec<(Change, Chance)>| {
-            let start = start();
+            let snapshot = snapshot();
             part.into_iter()
-                .map(|(change, mut chance)| start.check(change, &mut chance))
+                .map(|(change, mut chance)| snapshot.check(change, &mut chance))
                 .collect::<Vec<_>>()
         };
         let workers: Vec<_> = parts
@@ -352,18 +372,18 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     for tried in &tried {
         let [cases, sent, wrong] = figures.entry(tried.change).or_default();
         *cases += 1;
-        *sent += usize::from(!tried.paid.is_empty());
+        *sent += usize::from(!tried.sent_again.is_empty());
         *wrong += usize::from(!tried.wrong.is_empty());
     }
     for (change, [cases, sent, wrong]) in figures {
-        println!("{change:?}: {cases} cases, {sent} sent something, {wrong} ended wrongly");
+        println!("{change:?}: {cases} cases, {sent} sent a line again, {wrong} ended wrongly");
     }
-    let sent = tried.iter().filter(|tried| !tried.paid.is_empty());
+    let sent = tried.iter().filter(|tried| !tried.sent_again.is_empty());
     let sent = sent.map(|tried| {
         format!(
-            "{}: {} was paid again",
+            "{}: {} was sent again",
             tried.what,
-            tried.paid.join(" and ")
+            tried.sent_again.join(" and ")
         )
     });
     let wrong: Vec<_> = sent
@@ -376,7 +396,7 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
         .collect::<String>();
     assert!(
         wrong.is_empty(),
-        "{} things are wrong, and the first are:{shown}",
+        "{} faults, of which the first are:{shown}",
         wrong.len()
     );
 }
@@ -392,7 +412,7 @@ fn numbers() -> [usize; 3] {
 }
 
 #[test]
-fn a_damaged_record_pays_no_line_twice() {
+fn a_damaged_ledger_pays_no_line_twice() {
     let [bits, cuts, _] = numbers();
     let changes = [
         (Change::Untouched, 1),
@@ -400,14 +420,14 @@ fn a_damaged_record_pays_no_line_twice() {
         (Change::LineEnd, bits.div_ceil(10)),
         (Change::Cut, cuts),
     ];
-    check(Start::killed, &changes);
+    check(Snapshot::killed, &changes);
 }
 
 #[test]
-fn a_record_that_lost_its_end_pays_no_line_twice() {
+fn a_ledger_that_lost_its_end_pays_no_line_twice() {
     let [.., ends] = numbers();
     check(
-        Start::killed,
+        Snapshot::killed,
         &[
             (Change::Torn, ends / 3),
             (Change::Shorter, ends / 3),
@@ -419,5 +439,5 @@ fn a_record_that_lost_its_end_pays_no_line_twice() {
 #[test]
 fn a_torn_last_line_leaves_its_request_unknown() {
     let [.., ends] = numbers();
-    check(Start::ended, &[(Change::Torn, ends / 3)]);
+    check(Snapshot::ended, &[(Change::Torn, ends / 3)]);
 }

@@ -1,4 +1,5 @@
-//! A disk is full, or lacks a call that a ledger needs. An unrecorded request is not sent, and a paid job is printed.
+//! A disk is full, or lacks a call that a ledger needs. A request that cannot be stored is not sent, and a paid job is
+//! printed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,9 +14,9 @@ use crate::sandbox::{Run, Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
 /// A disk of one mebibyte, in the folder in which the program runs.
-struct Small(PathBuf);
+struct SmallDisk(PathBuf);
 
-impl Small {
+impl SmallDisk {
     /// Mounts the disk. Returns `None` where mounting is not allowed, and the test then prints that it was left out.
     fn mount(sandbox: &Sandbox) -> Option<Self> {
         let path = sandbox.path("small");
@@ -74,7 +75,7 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
@@ -103,13 +104,13 @@ fn provider(on_arrival: impl Fn(&str) + Send + Sync + 'static, flag: u8) -> Serv
 }
 
 /// The folder of the disk that is to be filled, if any.
-type Place = Arc<Mutex<Option<PathBuf>>>;
+type FolderToFill = Arc<Mutex<Option<PathBuf>>>;
 
 /// Returns a function that fills the disk when a request of the kind `when` arrives.
-fn filling(place: &Place, when: &'static str) -> impl Fn(&str) + Send + Sync + 'static {
-    let place = place.clone();
+fn filling(folder: &FolderToFill, when: &'static str) -> impl Fn(&str) + Send + Sync + 'static {
+    let folder = folder.clone();
     move |what| {
-        if let Some(folder) = place.lock().unwrap().as_deref().filter(|_| what == when) {
+        if let Some(folder) = folder.lock().unwrap().as_deref().filter(|_| what == when) {
             fill(folder);
         }
     }
@@ -128,9 +129,9 @@ enum Kind {
 }
 
 impl Kind {
-    fn sandbox(self, server: &Server) -> Option<(Sandbox, Small)> {
+    fn sandbox(self, server: &Server) -> Option<(Sandbox, SmallDisk)> {
         let sandbox = Sandbox::new().at("kie", server.url());
-        let small = Small::mount(&sandbox)?;
+        let small = SmallDisk::mount(&sandbox)?;
         let sandbox = if self == Self::Single {
             sandbox.with("XDG_STATE_HOME", &small.text("state"))
         } else {
@@ -140,7 +141,7 @@ impl Kind {
     }
 
     /// Sends the last prompt with a command of its own, or all prompts as the lines of a batch. Returns the run.
-    fn send(self, sandbox: &Sandbox, small: &Small, prompts: &[&str]) -> Run {
+    fn send(self, sandbox: &Sandbox, small: &SmallDisk, prompts: &[&str]) -> Run {
         if self == Self::Single {
             let last = prompts.last().unwrap();
             return sandbox.run(&["generate", last, "--no-wait"]);
@@ -150,7 +151,7 @@ impl Kind {
     }
 
     /// Writes a batch whose videos are saved on another disk.
-    fn write(self, sandbox: &Sandbox, small: &Small, prompts: &[&str]) {
+    fn write(self, sandbox: &Sandbox, small: &SmallDisk, prompts: &[&str]) {
         let line = |prompt: &&str| {
             let output = sandbox.path(&format!("{}.mp4", name(prompt)));
             serde_json::json!({ "prompt": prompt, "seconds": 4, "output": output }).to_string()
@@ -198,7 +199,7 @@ fn shown(listed: &[Value]) -> Vec<&str> {
 
 /// The disk becomes full anywhere within the line of the ledger.
 #[test]
-fn a_request_that_cannot_be_recorded_is_not_sent() {
+fn a_request_that_cannot_be_stored_is_not_sent() {
     let long = format!("{} 2", "A long dog.".repeat(600));
     for kind in [Kind::Single, Kind::Batch] {
         // The position within a block of the disk at which the line begins.
@@ -222,7 +223,7 @@ fn a_request_that_cannot_be_recorded_is_not_sent() {
                 (run.code, server.count("POST")),
                 (1, 1),
                 "{kind:?}: {}",
-                end(&run)
+                last_lines(&run)
             );
             let listed = kind.listed(&sandbox);
             assert!(
@@ -238,7 +239,7 @@ fn a_request_that_cannot_be_recorded_is_not_sent() {
                 server.count("POST"),
                 wanted,
                 "{kind:?} at {start}: {}",
-                end(&run)
+                last_lines(&run)
             );
             let listed = kind.listed(&sandbox);
             assert!(
@@ -254,7 +255,7 @@ fn a_request_that_cannot_be_recorded_is_not_sent() {
                     (run.code, server.count("POST")),
                     (1, wanted),
                     "at {start}: {}",
-                    end(&run)
+                    last_lines(&run)
                 );
             }
         }
@@ -262,7 +263,7 @@ fn a_request_that_cannot_be_recorded_is_not_sent() {
 }
 
 /// The last lines of the errors.
-fn end(run: &Run) -> &str {
+fn last_lines(run: &Run) -> &str {
     run.err
         .rmatch_indices('\n')
         .nth(3)
@@ -275,12 +276,12 @@ fn a_full_disk_after_acceptance_loses_no_job() {
     let mut wrong = Vec::new();
     for kind in [Kind::Single, Kind::Batch] {
         for start in [1, 1000, 2000, 3000] {
-            let place = Place::default();
-            let server = provider(filling(&place, "paid"), 3);
+            let folder = FolderToFill::default();
+            let server = provider(filling(&folder, "paid"), 3);
             let Some((sandbox, small)) = kind.sandbox(&server) else {
                 return;
             };
-            *place.lock().unwrap() = Some(small.0.clone());
+            *folder.lock().unwrap() = Some(small.0.clone());
             let first = format!("{} 1", "x".repeat(start));
             let prompts = [&*first, "2", "3"];
             let run = kind.send(
@@ -300,20 +301,20 @@ fn a_full_disk_after_acceptance_loses_no_job() {
             let is_right = match &lost[..] {
                 [] => sent > 0 || run.code == 1,
                 [job] => {
-                    let told = format!("{}{}", run.out, run.err);
+                    let printed = format!("{}{}", run.out, run.err);
                     run.code == 5
-                        && told.contains(&**job)
-                        && told.contains("not on record")
+                        && printed.contains(&**job)
+                        && printed.contains("not on record")
                         && *job == format!("kie:t{sent}")
                 }
                 _ => false,
             };
             if !is_right {
                 wrong.push(format!(
-                    "{kind:?} at {start}: {sent} sent, not on record {lost:?}, listed {:?}, ended with {}: {}",
+                    "{kind:?} at {start}: {sent} sent, not in the ledger {lost:?}, listed {:?}, ended with {}: {}",
                     shown(&listed),
                     run.code,
-                    end(&run)
+                    last_lines(&run)
                 ));
             }
         }
@@ -329,12 +330,12 @@ fn a_full_disk_while_saving_loses_no_video() {
         .flat_map(|kind| [1, 1200, 2000].map(|length| (kind, length)));
     for (kind, length) in cases {
         let prompt = format!("{} 1", "x".repeat(length));
-        let place = Place::default();
-        let server = provider(filling(&place, "asked"), 1);
+        let folder = FolderToFill::default();
+        let server = provider(filling(&folder, "asked"), 1);
         let Some((sandbox, small)) = kind.sandbox(&server) else {
             return;
         };
-        *place.lock().unwrap() = Some(small.0.clone());
+        *folder.lock().unwrap() = Some(small.0.clone());
         let run = match kind {
             Kind::Single => sandbox.run(&["generate", &prompt, "--duration", "4", "-o", "t1.mp4"]),
             Kind::Batch => kind.send(&sandbox, &small, &[&prompt]),
@@ -361,7 +362,7 @@ fn a_full_disk_while_saving_loses_no_video() {
         };
         // The disk is full in the first run, and has room in the second.
         again();
-        *place.lock().unwrap() = None;
+        *folder.lock().unwrap() = None;
         small.free();
         let run = again();
         assert_eq!(run.code, 0, "{kind:?}: {}", run.err);
@@ -374,7 +375,7 @@ fn a_video_larger_than_the_disk_can_be_waited_for_again() {
     for kind in [Kind::Single, Kind::Batch] {
         let server = provider(|_| {}, 1);
         let sandbox = Sandbox::new().at("kie", server.url());
-        let Some(small) = Small::mount(&sandbox) else {
+        let Some(small) = SmallDisk::mount(&sandbox) else {
             return;
         };
         let line =
@@ -412,7 +413,7 @@ fn a_video_larger_than_the_disk_can_be_waited_for_again() {
 fn a_full_disk_for_receipts_stops_no_video() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let Some(small) = Small::mount(&sandbox) else {
+    let Some(small) = SmallDisk::mount(&sandbox) else {
         return;
     };
     sandbox.write(
@@ -516,7 +517,7 @@ fn nothing_is_sent_on_a_disk_without_fsync_or_flock() {
 
 /// The ledger and the files beside it are readable by their owner only.
 #[test]
-fn the_record_is_readable_by_its_owner_only() {
+fn the_ledger_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let server = provider(|_| {}, 3);
     let sandbox = Sandbox::new().at("kie", server.url());
@@ -533,10 +534,10 @@ fn the_record_is_readable_by_its_owner_only() {
 }
 
 #[test]
-fn a_read_only_record_is_listed_and_sends_nothing() {
+fn a_read_only_ledger_is_listed_and_sends_nothing() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let Some(small) = Small::mount(&sandbox) else {
+    let Some(small) = SmallDisk::mount(&sandbox) else {
         return;
     };
     let sandbox = sandbox.with("XDG_STATE_HOME", &small.path("").display().to_string());

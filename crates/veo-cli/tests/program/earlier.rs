@@ -6,14 +6,14 @@ use std::path::Path;
 use crate::sandbox::Sandbox;
 use crate::server::{Server, accepted, record};
 
-/// Writes an earlier record as if the program had written it on this machine.
-fn write(sandbox: &Sandbox, path: &Path, record: &str, origin: &str) {
+/// Writes an earlier ledger as if the program had written it on this machine.
+fn write(sandbox: &Sandbox, path: &Path, ledger: &str, origin: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let work = sandbox.path("").display().to_string();
-    let record = record
+    let ledger = ledger
         .replace("{work}", work.trim_end_matches('/'))
         .replace("{origin}", origin);
-    fs::write(path, record).unwrap();
+    fs::write(path, ledger).unwrap();
 }
 
 fn server() -> Server {
@@ -27,7 +27,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn jobs_of_an_earlier_record_are_listed_and_continued() {
+fn jobs_of_an_earlier_ledger_are_listed_and_continued() {
     let server = server();
     let sandbox = Sandbox::new().at("kie", server.url());
     write(
@@ -53,7 +53,7 @@ fn jobs_of_an_earlier_record_are_listed_and_continued() {
         "done a-1080p.mp4 A dog",
     ];
     assert_eq!(shown, wanted);
-    // The earlier record is kept.
+    // The earlier ledger is kept.
     assert!(sandbox.store().with_extension("jsonl.earlier").exists());
 
     let run = sandbox.run(&["wait", "--timeout", "1s"]);
@@ -77,16 +77,16 @@ fn jobs_of_an_earlier_record_are_listed_and_continued() {
 fn an_earlier_batch_is_not_paid_for_again() {
     let server = server();
     let sandbox = Sandbox::new().at("kie", server.url());
-    let record = include_str!("earlier/jobs.jsonl.ledger");
+    let earlier = include_str!("earlier/jobs.jsonl.ledger");
     let ledger = sandbox.path("jobs.jsonl.ledger");
-    write(&sandbox, &ledger, record, server.url());
+    write(&sandbox, &ledger, earlier, server.url());
     let lines = [
         "{\"prompt\":\"One\"}\n",
         "{\"prompt\":\"Two\",\"output\":\"two.mp4\"}\n",
         "{\"prompt\":\"One\"}\n",
     ];
     sandbox.write("jobs.jsonl", &lines.concat());
-    // `settle` does not read the batch, so it cannot convert the record.
+    // `settle` does not read the batch, so it cannot convert the ledger.
     let run = sandbox.run(&["settle", "0123", "--not-taken", "--batch", "jobs.jsonl"]);
     assert!(
         run.code == 2 && run.err.contains("is a record of an earlier version"),
@@ -106,10 +106,10 @@ fn an_earlier_batch_is_not_paid_for_again() {
     let run = sandbox.run(&[&batch, ["--timeout", "1s"].as_slice()].concat());
     assert_eq!((run.code, server.count("POST")), (5, 1), "{}", run.err);
 
-    // A record with an unknown part is refused, and nothing is guessed.
+    // A ledger with an unknown part is refused, and nothing is guessed.
     for damaged in [
-        record.replacen("\"intent\"", "\"intend\"", 1),
-        record.replacen("\"prompt\":\"One\"", "\"prompt\":7", 1),
+        earlier.replacen("\"intent\"", "\"intend\"", 1),
+        earlier.replacen("\"prompt\":\"One\"", "\"prompt\":7", 1),
     ] {
         write(&sandbox, &ledger, &damaged, server.url());
         let run = sandbox.run(&batch);
@@ -121,7 +121,7 @@ fn an_earlier_batch_is_not_paid_for_again() {
         );
         assert!(
             fs::read_to_string(&ledger).unwrap().starts_with("{\"id\":"),
-            "it stays as it is"
+            "the earlier ledger stays unchanged"
         );
     }
     assert_eq!(server.count("POST"), 1);

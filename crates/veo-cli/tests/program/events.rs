@@ -136,21 +136,21 @@ impl Page {
                 let word = value.as_str().unwrap();
                 assert!(self.text.contains(&format!("\n| `{word}` | ")), "{word}");
             }
-            let place = format!("{object}.{field}");
+            let path = format!("{object}.{field}");
             if let Some(kind) = kind.strip_prefix("list of ") {
                 for value in value
                     .as_array()
-                    .unwrap_or_else(|| panic!("{place}: {value}"))
+                    .unwrap_or_else(|| panic!("{path}: {value}"))
                 {
-                    self.check_value(&place, kind, value);
+                    self.check_value(&path, kind, value);
                 }
             } else {
-                self.check_value(&place, &kind, value);
+                self.check_value(&path, &kind, value);
             }
         }
     }
 
-    fn check_value(&mut self, place: &str, kind: &str, value: &Value) {
+    fn check_value(&mut self, path: &str, kind: &str, value: &Value) {
         let kind = match kind.strip_suffix(" or null") {
             Some(_) if value.is_null() => return,
             Some(kind) => kind,
@@ -166,6 +166,6 @@ impl Page {
                 true
             }
         };
-        assert!(is_right, "{place} is no {kind}: {value}");
+        assert!(is_right, "{path} is not a {kind}: {value}");
     }
 }

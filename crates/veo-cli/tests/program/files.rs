@@ -21,13 +21,13 @@ type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
 /// A provider that counts. `flag` is the state of its jobs: 0 is running, 1 has a video, and 3 has failed.
 fn provider(flag: impl Fn() -> u8 + Send + Sync + 'static) -> (Server, Counts) {
     let (counts, tasks) = (Counts::default(), AtomicUsize::new(1));
-    let told = counts.clone();
+    let server_counts = counts.clone();
     let server = Server::start(move |line, body| {
         let Some(prompt) = prompt(body) else {
             // Two equal videos would be regarded as one video that is saved already.
             return Some(record(task(line), flag(), &video_of(task(line))));
         };
-        *told.lock().unwrap().entry(prompt).or_default() += 1;
+        *server_counts.lock().unwrap().entry(prompt).or_default() += 1;
         Some(accepted(&format!(
             "t{}",
             tasks.fetch_add(1, Ordering::Relaxed)
@@ -54,7 +54,7 @@ const LINKS: [(&str, Link); 2] = [
 ];
 
 #[test]
-fn deleting_the_record_during_a_run_pays_no_line_twice() {
+fn deleting_the_ledger_during_a_run_pays_no_line_twice() {
     let is_over = Arc::new(AtomicBool::new(false));
     let over = is_over.clone();
     let (server, counts) = provider(move || if over.load(Ordering::Relaxed) { 3 } else { 0 });
@@ -78,13 +78,13 @@ fn deleting_the_record_during_a_run_pays_no_line_twice() {
 
 /// The folder is deleted while an image is uploaded, which can take long.
 #[test]
-fn no_request_is_sent_off_record_after_its_folder_is_gone() {
+fn no_request_is_sent_unstored_after_its_folder_is_gone() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
     let sandbox = Sandbox::new();
-    let (state, is_on_record) = (sandbox.state(), Arc::new(Mutex::new(Vec::new())));
-    let told = is_on_record.clone();
+    let (state, is_stored) = (sandbox.state(), Arc::new(Mutex::new(Vec::new())));
+    let server_is_stored = is_stored.clone();
     let server = Server::start(move |line, body| {
         if line.contains("upload") {
             arrived.lock().unwrap().send(()).unwrap();
@@ -96,11 +96,12 @@ fn no_request_is_sent_off_record_after_its_folder_is_gone() {
         if prompt(body).is_none() {
             return Some(record(task(line), 0, ""));
         }
-        let has_it =
+        let has_prompt =
             |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("A very particular dog");
-        told.lock()
+        server_is_stored
+            .lock()
             .unwrap()
-            .push(files_in(&state).values().any(has_it));
+            .push(files_in(&state).values().any(has_prompt));
         Some(accepted("t1"))
     });
     let sandbox = sandbox.at("kie", server.url());
@@ -108,7 +109,7 @@ fn no_request_is_sent_off_record_after_its_folder_is_gone() {
     assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait"]).code, 0);
     fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     let before = server.count("/veo/generate");
-    is_on_record.lock().unwrap().clear();
+    is_stored.lock().unwrap().clear();
     let program = sandbox.start(&[
         "generate",
         "A very particular dog",
@@ -121,12 +122,7 @@ fn no_request_is_sent_off_record_after_its_folder_is_gone() {
     release.send(()).unwrap();
     let run = program.end();
     let sent = server.count("/veo/generate") - before;
-    assert_eq!(
-        *is_on_record.lock().unwrap(),
-        vec![true; sent],
-        "{}",
-        run.err
-    );
+    assert_eq!(*is_stored.lock().unwrap(), vec![true; sent], "{}", run.err);
     let listed = sandbox.listed(&[]);
     assert_eq!(
         listed
@@ -157,9 +153,9 @@ fn a_batch_by_another_name_is_the_same_batch() {
         for options in [[].as_slice(), &["--force"]] {
             let run = sandbox.run(&[&["generate", "--batch", "again.jsonl"], options].concat());
             // A hard link may be refused because of its other name. Otherwise the ledger has all lines as done.
-            let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
+            let is_refused = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
             let counts = counts.lock().unwrap();
-            if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {
+            if !(run.code == 0 || is_refused) || counts.values().any(|count| *count != 1) {
                 wrong.push(format!(
                     "{what} {options:?}: {} {counts:?} {}",
                     run.code, run.err
@@ -288,10 +284,10 @@ fn a_file_that_appears_at_the_target_is_kept() {
         ("a line", &["generate", "--batch", "jobs.jsonl"], "mine.mp4"),
     ];
     for (what, command, name) in table {
-        let place = Arc::new(Mutex::new(None::<PathBuf>));
-        let appears = place.clone();
+        let target = Arc::new(Mutex::new(None::<PathBuf>));
+        let server_target = target.clone();
         let (server, counts) = provider(move || {
-            if let Some(path) = appears.lock().unwrap().as_ref() {
+            if let Some(path) = server_target.lock().unwrap().as_ref() {
                 fs::write(path, "of the user").unwrap();
             }
             1
@@ -313,7 +309,7 @@ fn a_file_that_appears_at_the_target_is_kept() {
             ]);
             assert_eq!(run.code, 0, "{}", run.err);
         }
-        *place.lock().unwrap() = Some(sandbox.path(name));
+        *target.lock().unwrap() = Some(sandbox.path(name));
         let run = sandbox.run(command);
         let other = files_in(&sandbox.path(""))
             .into_iter()
@@ -321,9 +317,9 @@ fn a_file_that_appears_at_the_target_is_kept() {
                 path.extension().is_some_and(|extension| extension == "mp4")
                     && bytes.starts_with(video())
             });
-        let said = format!("{}{}", run.out, run.err);
+        let printed = format!("{}{}", run.out, run.err);
         let is_kept = fs::read(sandbox.path(name)).is_ok_and(|bytes| bytes == b"of the user");
-        let is_told = other.as_ref().is_some_and(|(path, _)| {
+        let is_reported = other.as_ref().is_some_and(|(path, _)| {
             // The output has both names, and the ledger has the new one.
             let file = path.file_name().unwrap().to_str().unwrap();
             let listed = sandbox.run(if what == "a line" {
@@ -331,13 +327,13 @@ fn a_file_that_appears_at_the_target_is_kept() {
             } else {
                 &["jobs", "--json"]
             });
-            said.contains(file)
-                && said.replace(file, "").contains(name)
+            printed.contains(file)
+                && printed.replace(file, "").contains(name)
                 && listed.out.contains(file)
         });
-        if run.code != 0 || !is_kept || !is_told || counts.lock().unwrap().len() != 1 {
+        if run.code != 0 || !is_kept || !is_reported || counts.lock().unwrap().len() != 1 {
             wrong.push(format!(
-                "{what}: {}, kept: {is_kept}, told: {is_told}: {said}",
+                "{what}: {}, kept: {is_kept}, reported: {is_reported}: {printed}",
                 run.code
             ));
         }
@@ -347,7 +343,7 @@ fn a_file_that_appears_at_the_target_is_kept() {
 
 /// Each file is tried under its own name and through links to it.
 #[test]
-fn receipts_never_overwrite_a_video_or_a_record() {
+fn receipts_never_overwrite_a_video_or_a_ledger() {
     let (server, counts) = provider(|| 1);
     let sandbox = Sandbox::new().at("kie", server.url());
     assert_eq!(
@@ -373,11 +369,11 @@ fn receipts_never_overwrite_a_video_or_a_record() {
     .map(|name| sandbox.path(name))
     .into();
     // The ledger of single jobs, in any file.
-    let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
+    let has_prompt = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
     targets.extend(
         files_in(&sandbox.state())
             .into_iter()
-            .filter(|(_, bytes)| has_it(bytes))
+            .filter(|(_, bytes)| has_prompt(bytes))
             .map(|(path, _)| path),
     );
     assert_eq!(targets.len(), 5, "{targets:?}");

@@ -97,7 +97,7 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
 }
 
 #[test]
-fn a_batch_goes_on_in_the_current_form() {
+fn a_batch_continues_in_the_current_form() {
     for (way, fault) in ways() {
         for concurrency in ["1", "4"] {
             let scenario = old_form("switched-off").fault("generate", 3.., fault.clone());
@@ -115,9 +115,9 @@ fn a_batch_goes_on_in_the_current_form() {
             // Requests that were on their way at the first refusal are refused too.
             let (old, current) = asked(sim);
             assert_eq!(current, LINES - 2, "{case}\n{}", sim.report());
-            let told = old - 2;
+            let refused = old - 2;
             let most: usize = concurrency.parse().unwrap();
-            assert!((1..=most).contains(&told), "{case}\n{}", sim.report());
+            assert!((1..=most).contains(&refused), "{case}\n{}", sim.report());
 
             let entries = entries(&sandbox);
             let entries_with = |wanted: &[(Option<&str>, bool)]| {
@@ -129,7 +129,11 @@ fn a_batch_goes_on_in_the_current_form() {
                 entries_with(&[(None, true), (Some("jobs"), false)]),
                 entries_with(&[(Some("jobs"), false)]),
             ];
-            assert_eq!(counts, [2, told, LINES - 2 - told], "{case}: {entries:?}");
+            assert_eq!(
+                counts,
+                [2, refused, LINES - 2 - refused],
+                "{case}: {entries:?}"
+            );
 
             let before = sim.calls().len();
             let again = batch(&sandbox, concurrency);
@@ -280,8 +284,8 @@ fn a_line_killed_in_the_current_form_is_unknown() {
         assert_eq!(run.code, 4, "{}", run.err);
     }
     let entries = entries(&sandbox);
-    let told: Vec<_> = entries.iter().map(attempts).collect();
-    assert_eq!(told, [[(None, true), (Some("jobs"), false)]]);
+    let found: Vec<_> = entries.iter().map(attempts).collect();
+    assert_eq!(found, [[(None, true), (Some("jobs"), false)]]);
     assert_eq!(
         (server.count("generate"), server.count("createTask")),
         (1, 1)
@@ -289,7 +293,7 @@ fn a_line_killed_in_the_current_form_is_unknown() {
 }
 
 #[test]
-fn each_command_takes_a_job_of_the_current_form() {
+fn each_command_accepts_a_job_of_the_current_form() {
     let sandbox = Sandbox::with_sim().with("KIE_FORM", "current");
     let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--no-wait"]);
     assert_eq!(run.code, 0, "{}", run.err);
@@ -425,7 +429,7 @@ fn an_upgrade_killed_after_its_reply_is_continued() {
     assert_eq!(
         server.count("taskId=t1 "),
         0,
-        "the smaller one is not asked"
+        "the program asked about the smaller video"
     );
 }
 
@@ -514,7 +518,7 @@ fn the_warnings_of_the_used_form_are_printed_once() {
             .with("KIE_FORM", form);
         let run = sandbox.run(&["extend", "kie:t1", "It runs", "--no-wait"]);
         assert_eq!(run.code, 0, "{}", run.err);
-        let told = run.err.matches(warning).count();
-        assert_eq!(told, times, "{is_gone} {form}: {}", run.err);
+        let printed = run.err.matches(warning).count();
+        assert_eq!(printed, times, "{is_gone} {form}: {}", run.err);
     }
 }

@@ -16,23 +16,24 @@ const PNG: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01
 /// The answer to the paid request with this number, from 1 on. `None` accepts the request.
 type Answer = fn(usize) -> Option<String>;
 
-/// Returns the server, with the number of accepted requests for each prompt.
+/// Returns the server, and the number of accepted requests for each prompt.
 fn kie(answer: Answer) -> (Server, std::sync::Arc<Mutex<BTreeMap<String, usize>>>) {
-    let taken = std::sync::Arc::new(Mutex::new(BTreeMap::new()));
-    let (told, asked) = (taken.clone(), Mutex::new(0));
+    let counts = std::sync::Arc::new(Mutex::new(BTreeMap::new()));
+    let server_counts = counts.clone();
+    let arrived = Mutex::new(0);
     let server = Server::start(move |line, body| {
         let Some(prompt) = prompt(body) else {
             return Some(record(task(line), 1, &video_of(task(line))));
         };
-        let mut asked = asked.lock().unwrap();
-        *asked += 1;
-        if let Some(refusal) = answer(*asked) {
+        let mut arrived = arrived.lock().unwrap();
+        *arrived += 1;
+        if let Some(refusal) = answer(*arrived) {
             return Some(refusal);
         }
-        *told.lock().unwrap().entry(prompt).or_default() += 1;
-        Some(accepted(&format!("t{asked}")))
+        *server_counts.lock().unwrap().entry(prompt).or_default() += 1;
+        Some(accepted(&format!("t{arrived}")))
     });
-    (server, taken)
+    (server, counts)
 }
 
 fn batch(sandbox: &Sandbox, concurrency: usize, options: &[&str]) -> Run {
@@ -86,7 +87,7 @@ fn a_fault_of_the_account_ends_the_sending() {
     ];
     for (words, videos, answer) in table {
         for concurrency in [1, 4] {
-            let (server, taken) = kie(answer);
+            let (server, counts) = kie(answer);
             let sandbox = Sandbox::new().at("kie", server.url());
             let run = batch(&sandbox, concurrency, &[]);
             let context = format!("{words}, {concurrency} at a time: {}", run.err);
@@ -94,23 +95,26 @@ fn a_fault_of_the_account_ends_the_sending() {
             assert_eq!(not_taken(&run, words), LINES - videos, "{context}");
             assert_eq!(run.out.lines().count(), videos, "{context}");
             let sent = server.count("POST");
-            assert!(sent <= videos + concurrency, "{sent} were sent; {context}");
-            assert_eq!(taken.lock().unwrap().len(), videos, "{context}");
+            assert!(
+                sent <= videos + concurrency,
+                "{sent} lines were sent; {context}"
+            );
+            assert_eq!(counts.lock().unwrap().len(), videos, "{context}");
 
             // Once the account is in order, the same command sends the rest.
-            let (server, taken) = kie(|_| None);
+            let (server, counts) = kie(|_| None);
             let sandbox = sandbox.at("kie", server.url());
             let run = batch(&sandbox, concurrency, &["--timeout", "20s"]);
             if videos == 0 {
                 assert_eq!(run.code, 0, "{}", run.err);
-                assert_eq!(taken.lock().unwrap().len(), LINES);
+                assert_eq!(counts.lock().unwrap().len(), LINES);
             }
         }
     }
 }
 
 #[test]
-fn the_summary_of_a_batch_counts_lines_that_were_not_taken() {
+fn the_summary_counts_the_lines_that_were_not_accepted() {
     let (server, _) = kie(|_| Some(refused(401, "no")));
     let sandbox = Sandbox::new().at("kie", server.url());
     let run = batch(&sandbox, 1, &["--json"]);
@@ -130,14 +134,14 @@ fn the_summary_of_a_batch_counts_lines_that_were_not_taken() {
 #[test]
 fn all_lines_pause_after_too_many_requests() {
     for concurrency in [1, 4] {
-        let (server, taken) = kie(|number| (number <= 2).then(|| busy("2")));
+        let (server, counts) = kie(|number| (number <= 2).then(|| busy("2")));
         let sandbox = Sandbox::new().at("kie", server.url());
         let run = batch(&sandbox, concurrency, &[]);
         assert_eq!(run.code, 0, "{}", run.err);
-        let taken = taken.lock().unwrap();
+        let counts = counts.lock().unwrap();
         assert!(
-            taken.len() == LINES && taken.values().all(|times| *times == 1),
-            "{taken:?}"
+            counts.len() == LINES && counts.values().all(|times| *times == 1),
+            "{counts:?}"
         );
         assert_eq!(server.count("POST"), LINES + 2, "{}", run.err);
     }
@@ -178,7 +182,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
 /// The ledger stores the pause that the provider asked another command for.
 #[test]
 fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
-    let (server, taken) = kie(|number| (number <= 2).then(|| busy("3600")));
+    let (server, counts) = kie(|number| (number <= 2).then(|| busy("3600")));
     let sandbox = Sandbox::new().at("kie", server.url());
     let generate = ["generate", "A dog", "--timeout", "2s"].as_slice();
     let command = ["generate", "--batch", "jobs.jsonl", "--timeout", "2s"].as_slice();
@@ -191,21 +195,21 @@ fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
         assert!(run.err.contains(words), "{command:?}: {}", run.err);
     }
     assert_eq!(server.count("POST"), 2);
-    assert!(taken.lock().unwrap().is_empty());
+    assert!(counts.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_network_failure_is_retried_and_reported_once() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
     for (concurrency, timeout, pauses) in [(1, "20m", 4), (4, "20m", 4), (4, "1s", 1)] {
         let sandbox = Sandbox::new().at("kie", &url);
         let run = batch(&sandbox, concurrency, &["--timeout", timeout]);
         assert_eq!(run.code, 3, "{}", run.err);
         assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
-        let told = run.err.matches("all lines pause").count();
-        assert_eq!(told, pauses, "{}", run.err);
+        let printed = run.err.matches("all lines pause").count();
+        assert_eq!(printed, pauses, "{}", run.err);
     }
 }
 

@@ -27,7 +27,7 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
 
 /// A signal to end and the hangup of a terminal have the same effect as Ctrl-C.
 #[test]
-fn a_signal_while_waiting_says_how_to_go_on() {
+fn a_signal_while_waiting_says_how_to_continue() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let server = Server::start(|line, _| {
             Some(if line.contains("/veo/generate") {
@@ -98,7 +98,7 @@ fn with_nohup_a_closed_terminal_does_not_end_the_program() {
 
 /// Ctrl-C or kill -9 comes while an image is uploaded for the provider.
 #[test]
-fn an_end_while_uploading_sends_and_records_nothing() {
+fn an_end_while_uploading_sends_and_stores_nothing() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -244,7 +244,7 @@ fn ctrl_c_while_sending_waits_for_the_outcome() {
 }
 
 #[test]
-fn a_second_ctrl_c_while_sending_records_an_unknown_outcome() {
+fn a_second_ctrl_c_while_sending_stores_an_unknown_outcome() {
     let (server, arrival, _release) = hesitant();
     let sandbox = Sandbox::new().at("kie", server.url());
     let mut program = sandbox.start(&["generate", "A dog"]);

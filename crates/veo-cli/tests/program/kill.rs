@@ -45,19 +45,19 @@ impl Paid {
 /// A provider that counts, and answers slowly, so that a program can be killed before the reply.
 fn provider() -> (Server, Arc<Paid>) {
     let paid = Arc::<Paid>::default();
-    let taken = paid.clone();
+    let server_paid = paid.clone();
     let count = AtomicUsize::new(0);
     let call = move |job: String| {
-        let mut upgrades = taken.upgrades.lock().unwrap();
+        let mut upgrades = server_paid.upgrades.lock().unwrap();
         let calls = upgrades.entry(job).or_default();
         *calls += 1;
         *calls
     };
-    let taken = paid.clone();
+    let server_paid = paid.clone();
     let server = Server::start(move |line, body| {
         let reply = if let Some(prompt) = prompt(body) {
             let task = format!("t{}", count.fetch_add(1, Ordering::Relaxed));
-            taken
+            server_paid
                 .tasks
                 .lock()
                 .unwrap()
@@ -113,23 +113,23 @@ fn provider() -> (Server, Arc<Paid>) {
 /// The moment at which a program is killed.
 struct Moment {
     /// The request after which the time begins. Without one, the time begins with the program.
-    once: Option<String>,
-    after: Duration,
+    after_request: Option<String>,
+    delay: Duration,
 }
 
 impl Moment {
     /// Half of the moments are anywhere in a run. The others follow the payment, when a kill can lose most.
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
-        let once = (chance.below(2) == 0).then(|| paid.into());
-        let span = if once.is_some() {
+        let after_request = (chance.below(2) == 0).then(|| paid.into());
+        let span = if after_request.is_some() {
             Duration::from_millis(30)
         } else {
             whole
         };
         Self {
-            once,
-            after: Duration::from_micros(u64::try_from(chance.below(micros(span))).unwrap()),
+            after_request,
+            delay: Duration::from_micros(u64::try_from(chance.below(micros(span))).unwrap()),
         }
     }
 }
@@ -142,11 +142,16 @@ fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &M
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut start = moment.once.is_none().then(Instant::now);
-    while start.is_none_or(|start| start.elapsed() < moment.after)
+    let mut start = moment.after_request.is_none().then(Instant::now);
+    while start.is_none_or(|start| start.elapsed() < moment.delay)
         && child.try_wait().unwrap().is_none()
     {
-        if start.is_none() && moment.once.as_ref().is_some_and(|what| paid.has(what)) {
+        if start.is_none()
+            && moment
+                .after_request
+                .as_ref()
+                .is_some_and(|what| paid.has(what))
+        {
             start = Some(Instant::now());
         }
         thread::sleep(Duration::from_micros(300));
@@ -188,19 +193,19 @@ fn check(tasks: &HashMap<String, Vec<String>>, sandbox: &Sandbox, list: &[&str])
         assert_eq!(tasks.len(), 1, "{prompt} was paid for more than once");
         let job = format!("kie:{}", tasks[0]);
         let mut entries = listed.iter().filter(|entry| entry["prompt"] == **prompt);
-        let kept = entries
+        let is_stored = entries
             .clone()
             .any(|entry| entry["job"] == job || is(entry, &["unknown"]));
         assert!(
-            kept,
-            "{job} was paid for, and is not kept: {:?}",
+            is_stored,
+            "{job} was paid for, and is not in the ledger: {:?}",
             entries.next()
         );
     }
     for entry in &listed {
         assert!(
             !is(entry, &["rejected", "failed"]),
-            "nothing was refused: {entry}"
+            "the provider has refused nothing: {entry}"
         );
         if is(entry, &["saved", "done"]) {
             let file = entry["output"].as_str().unwrap();
@@ -236,7 +241,7 @@ fn kills(part: usize) -> usize {
 }
 
 #[test]
-fn killed_requests_are_recorded_and_paid_for_once() {
+fn killed_requests_are_stored_and_paid_for_once() {
     let mut chance = Chance::new();
     let (server, paid) = provider();
     let mut ends = Ends::default();
@@ -285,7 +290,7 @@ fn killed_requests_are_recorded_and_paid_for_once() {
 }
 
 #[test]
-fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
+fn killed_batches_continue_until_lines_are_done_or_unknown() {
     const LINES: usize = 8;
     let mut chance = Chance::new();
     let (server, paid) = provider();
@@ -338,7 +343,7 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
 }
 
 #[test]
-fn killed_upgrades_are_recorded_and_called_at_most_twice() {
+fn killed_upgrades_are_stored_and_called_at_most_twice() {
     let mut chance = Chance::new();
     let (server, paid) = provider();
     let (mut ends, mut repeated, mut wrong) = (Ends::default(), 0, Vec::new());
@@ -391,12 +396,12 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
                 continue;
             };
             let prompt = &listed.iter().find(|entry| entry["job"] == ***job).unwrap()["prompt"];
-            let is_it = |entry: &&Value| {
+            let is_upgrade = |entry: &&Value| {
                 let is_unknown = entry["state"] == "unknown" && entry["prompt"] == *prompt;
                 entry["job"] == **name || is_unknown || entry["key"] == **name
             };
-            let Some(entry) = listed.iter().find(is_it) else {
-                panic!("{name} was asked for and is not kept: {listed:?}")
+            let Some(entry) = listed.iter().find(is_upgrade) else {
+                panic!("{name} was asked for, and is not in the ledger: {listed:?}")
             };
             let is_unknown = entry["state"] == "unknown";
             ends.add(&Ends {
@@ -422,8 +427,8 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
 /// The kills come at the two most important moments, and not by chance.
 #[test]
 fn a_kill_while_sending_leaves_an_unknown_outcome() {
-    let (arrived, arrival) = channel();
-    let arrived = Mutex::new(arrived);
+    let (arrival_sender, arrival) = channel();
+    let arrival_sender = Mutex::new(arrival_sender);
     let held = AtomicUsize::new(0);
     let server = Server::start(move |line, _| {
         if !line.contains("POST") {
@@ -432,7 +437,7 @@ fn a_kill_while_sending_leaves_an_unknown_outcome() {
         }
         // The first two requests get no answer while their program lives.
         if held.fetch_add(1, Ordering::Relaxed) < 2 {
-            arrived.lock().unwrap().send(()).unwrap();
+            arrival_sender.lock().unwrap().send(()).unwrap();
             loop {
                 thread::park();
             }

@@ -158,7 +158,7 @@ mod postgres {
     }
 
     #[test]
-    fn a_database_without_tls_is_told_nothing() {
+    fn nothing_is_sent_to_a_database_without_tls() {
         let port = serve(b'N');
         let address = format!("host=api.kie.ai hostaddr=127.0.0.1 port={port} user=me");
         let run = Sandbox::new().with("VEO_LEDGER", &address).run(&["jobs"]);
@@ -235,12 +235,16 @@ mod postgres {
         for machine in machines {
             let run = finish(machine);
             assert_eq!(run.code, 0, "{}", run.err);
-            assert_eq!(run.out.lines().count(), 9, "each tells all receipts");
+            assert_eq!(
+                run.out.lines().count(),
+                9,
+                "each machine lists all receipts"
+            );
         }
         assert_eq!(sandbox.paid(), 9);
         assert!(
             !sandbox.state().join("veo").exists(),
-            "nothing is kept here"
+            "a ledger is on this machine"
         );
 
         let again = sandbox
@@ -266,8 +270,8 @@ mod postgres {
         // Another machine settles an outcome that the first machine does not know.
         let lost = sandbox.with("KIE_API_KEY", "lost-reply");
         let run = lost.run(&["generate", "A kite", "--provider", "kie", "-o", "kite.mp4"]);
-        let (_, told) = run.err.split_once("veo settle ").unwrap();
-        let key = told.split(' ').next().unwrap();
+        let (_, rest) = run.err.split_once("veo settle ").unwrap();
+        let key = rest.split(' ').next().unwrap();
         let task = lost.last_task();
         let settled = lost.run(&["settle", key, "--job", &format!("kie:{task}")]);
         assert_eq!(settled.code, 0, "{}", settled.err);

@@ -31,7 +31,7 @@ struct Provider {
     /// The times of the accepted requests that count for the limit.
     window: Mutex<VecDeque<Instant>>,
     /// The times of all accepted requests.
-    taken: Mutex<Vec<Instant>>,
+    accepted: Mutex<Vec<Instant>>,
     prompts: Mutex<HashMap<String, usize>>,
     /// The number of requests that have arrived and are not answered yet.
     on_the_wire: AtomicUsize,
@@ -43,7 +43,8 @@ impl Provider {
     /// job ends at once without a video.
     fn start(way: Duration, answer: Duration) -> (Server, Arc<Self>) {
         let provider = Arc::<Self>::default();
-        let (told, chance) = (provider.clone(), Mutex::new(Chance::new()));
+        let server_provider = provider.clone();
+        let chance = Mutex::new(Chance::new());
         let wait = move |most: Duration| {
             let most = usize::try_from(most.as_micros()).unwrap();
             let micros = chance.lock().unwrap().below(most);
@@ -53,17 +54,17 @@ impl Provider {
             let Some(prompt) = prompt(body) else {
                 return Some(record(task(line), 3, ""));
             };
-            told.on_the_wire.fetch_add(1, Ordering::SeqCst);
+            server_provider.on_the_wire.fetch_add(1, Ordering::SeqCst);
             wait(way);
-            let reply = told.take(prompt);
+            let reply = server_provider.answer(prompt);
             wait(answer);
-            told.on_the_wire.fetch_sub(1, Ordering::SeqCst);
+            server_provider.on_the_wire.fetch_sub(1, Ordering::SeqCst);
             Some(reply)
         });
         (server, provider)
     }
 
-    fn take(&self, prompt: String) -> String {
+    fn answer(&self, prompt: String) -> String {
         let now = Instant::now();
         let mut window = self.window.lock().unwrap();
         while window.front().is_some_and(|first| now - *first >= SPAN) {
@@ -74,10 +75,10 @@ impl Provider {
             return refused(429, "Too many requests");
         }
         window.push_back(now);
-        let mut taken = self.taken.lock().unwrap();
-        taken.push(now);
+        let mut times = self.accepted.lock().unwrap();
+        times.push(now);
         *self.prompts.lock().unwrap().entry(prompt).or_default() += 1;
-        accepted(&format!("t{}", taken.len()))
+        accepted(&format!("t{}", times.len()))
     }
 }
 
@@ -94,8 +95,8 @@ fn count(sandbox: &Sandbox, state: &str) -> usize {
         .count()
 }
 
-/// The last lines, which have the sum.
-fn end(text: &str) -> &str {
+/// The last lines, which have the summary.
+fn summary(text: &str) -> &str {
     text.rmatch_indices('\n')
         .nth(4)
         .map_or(text, |(at, _)| &text[at..])
@@ -105,13 +106,13 @@ fn end(text: &str) -> &str {
 #[test]
 fn a_kill_leaves_waiting_requests_wanted() {
     let counts = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
-    let told = counts.clone();
+    let server_counts = counts.clone();
     let server = Server::start(move |line, body| {
         let Some(prompt) = prompt(body) else {
             return Some(record(task(line), 0, ""));
         };
         let arrived = {
-            let mut counts = told.lock().unwrap();
+            let mut counts = server_counts.lock().unwrap();
             *counts.entry(prompt).or_default() += 1;
             counts.values().sum::<usize>()
         };
@@ -142,7 +143,7 @@ fn a_kill_leaves_waiting_requests_wanted() {
         "{sent} of {} lines were sent, and {unknown} are unknown",
         REQUESTS + 4
     );
-    assert!(sent <= REQUESTS, "{sent} were sent in a moment");
+    assert!(sent <= REQUESTS, "{sent} requests were sent at once");
     assert!(unknown <= 2, "{unknown} are unknown, and 2 were on the way");
 
     let run = sandbox.run(&command);
@@ -150,13 +151,13 @@ fn a_kill_leaves_waiting_requests_wanted() {
     assert!(
         counts.len() == REQUESTS + 4 && counts.values().all(|count| *count == 1),
         "{counts:?}: {}",
-        end(&run.err)
+        summary(&run.err)
     );
     assert_eq!(
         (run.code, count(&sandbox, "unknown")),
         (4, 2),
         "{}",
-        end(&run.err)
+        summary(&run.err)
     );
 }
 
@@ -208,14 +209,14 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
         assert_eq!(
             prompts.len(),
             lines,
-            "some were never sent: {}",
-            end(&last.err)
+            "some lines were never sent: {}",
+            summary(&last.err)
         );
         assert_eq!(
             (count(&sandbox, "unknown"), count(&sandbox, "failed")),
             (unknown, lines - unknown),
             "{}",
-            end(&last.err)
+            summary(&last.err)
         );
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -232,22 +233,17 @@ fn the_limit_is_used_fully_and_never_exceeded() {
     let sandbox = Sandbox::new().at("kie", server.url());
     write(&sandbox, lines);
     let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--concurrency", "60"]);
-    let (taken, refused) = (
-        provider.taken.lock().unwrap(),
-        provider.refused.load(Ordering::Relaxed),
-    );
-    let last = taken
-        .iter()
-        .max()
-        .unwrap()
-        .duration_since(*taken.iter().min().unwrap());
+    let times = provider.accepted.lock().unwrap();
+    let refused = provider.refused.load(Ordering::Relaxed);
+    let first = *times.iter().min().unwrap();
+    let last = times.iter().max().unwrap().duration_since(first);
     // The first twenty requests can leave at once.
     let least = SPAN.as_secs_f64() * ((lines - REQUESTS) as f64 / REQUESTS as f64);
     let rate = least / last.as_secs_f64() * 100.0;
     println!(
-        "{} of {lines} taken and {refused} refused; the last after {last:.1?}, {rate:.1} % of the rate",
-        taken.len()
+        "{} of {lines} accepted and {refused} refused; the last after {last:.1?}, {rate:.1} % of the rate",
+        times.len()
     );
-    assert_eq!((refused, taken.len()), (0, lines), "{}", end(&run.err));
+    assert_eq!((refused, times.len()), (0, lines), "{}", summary(&run.err));
     assert!(rate >= 97.0, "only {rate:.1} % of the rate");
 }

@@ -5,7 +5,7 @@ use crate::server::{Server, VIDEO, accepted, prompt, record};
 
 /// The longest line of the output and the longest line of a ledger, in bytes.
 const SHOWN: usize = 1 << 10;
-const RECORDED: usize = 64 << 10;
+const STORED: usize = 64 << 10;
 
 #[test]
 fn all_commands_work_with_a_long_id() {
@@ -88,8 +88,8 @@ fn a_too_long_task_id_makes_a_short_unknown_entry() {
             shown += &(run.out + &run.err);
         }
         check_lines(command, shown.as_bytes(), SHOWN);
-        for record in files_in(&sandbox.state()).values() {
-            check_lines(command, record, RECORDED);
+        for ledger in files_in(&sandbox.state()).values() {
+            check_lines(command, ledger, STORED);
         }
     }
 }

@@ -165,7 +165,7 @@ fn a_request_and_its_job_are_on_disk_before_the_next_step() {
         if line.contains(GENERATE) {
             assert!(
                 lines(&intent).iter().any(known),
-                "it was sent before it was written down"
+                "the request was sent before it was in the ledger"
             );
             return Some(accepted("t1"));
         }
@@ -304,12 +304,12 @@ fn no_paid_video_is_saved_over_another_one() {
         ["video-2.mp4", "video.mp4", "video-3.mp4"]
     );
 
-    let taken = ["generate", "A cat", "--no-wait", "-o", "./video-3.mp4"];
-    let run = sandbox.run(&taken);
+    let same_file = ["generate", "A cat", "--no-wait", "-o", "./video-3.mp4"];
+    let run = sandbox.run(&same_file);
     let wanted = format!("./video-3.mp4 is where {third} is to be saved");
     assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
     // An open job has no file yet that could be replaced.
-    let run = sandbox.run(&[&taken, ["--force"].as_slice()].concat());
+    let run = sandbox.run(&[&same_file, ["--force"].as_slice()].concat());
     assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
     assert_eq!(sandbox.paid(), 3);
 

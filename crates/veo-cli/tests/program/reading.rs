@@ -215,7 +215,7 @@ fn a_batch_with_a_byte_order_mark_is_the_same_batch() {
 }
 
 #[test]
-fn a_readable_key_file_is_refused_only_when_it_is_used() {
+fn a_readable_api_key_is_refused_only_when_it_is_used() {
     let key = "[kie]\napi_key = \"from-the-file\"\n";
     // Each row has the text, whether the environment has an API key, the exit code, and whether there is a warning.
     let table = [
@@ -229,7 +229,7 @@ fn a_readable_key_file_is_refused_only_when_it_is_used() {
             false,
         ),
     ];
-    for (text, has_key, code, complains) in table {
+    for (text, has_key, code, warns) in table {
         let mut sandbox = Sandbox::new();
         if has_key {
             sandbox = sandbox.at("kie", "http://127.0.0.1:1");
@@ -240,17 +240,12 @@ fn a_readable_key_file_is_refused_only_when_it_is_used() {
         std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         let run = sandbox.run(&["plan", "A dog"]);
         assert_eq!(run.code, code, "{text}: {}", run.err);
-        assert_eq!(
-            run.err.contains("chmod 600"),
-            complains,
-            "{text}: {}",
-            run.err
-        );
+        assert_eq!(run.err.contains("chmod 600"), warns, "{text}: {}", run.err);
     }
 }
 
 #[test]
-fn a_batch_takes_the_aspect_ratio_of_the_image() {
+fn a_batch_uses_the_aspect_ratio_of_the_image() {
     let sandbox = Sandbox::with_sim();
     std::fs::write(sandbox.path("a.png"), PICTURE).unwrap();
     for ratio in ["auto", "Auto"] {
@@ -311,13 +306,13 @@ fn special_files_are_refused_at_once() {
 fn endless_texts_are_refused() {
     let server = Server::start(|_, _| None);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let nobody = "it is a pipe, and nobody writes to it";
+    let no_writer = "it is a pipe, and nobody writes to it";
     let endless = "it has more than 256 MiB";
     let batch = "the record of what is paid for is kept beside its file";
     let table = [
-        ("veo generate @pipe", nobody),
-        ("veo generate --request pipe", nobody),
-        ("veo sim --scenario pipe", nobody),
+        ("veo generate @pipe", no_writer),
+        ("veo generate --request pipe", no_writer),
+        ("veo sim --scenario pipe", no_writer),
         ("veo generate --batch pipe", batch),
         ("veo jobs --batch pipe", "has not been begun"),
         (

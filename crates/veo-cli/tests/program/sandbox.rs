@@ -32,7 +32,7 @@ pub(crate) struct Run {
 pub(crate) struct Running {
     child: Child,
     err: BufReader<std::process::ChildStderr>,
-    told: String,
+    printed: String,
 }
 
 impl Sandbox {
@@ -62,12 +62,12 @@ impl Sandbox {
         }
     }
 
-    /// Returns a sandbox with both providers on this machine, as `veo sim` plays them.
+    /// Returns a sandbox with both providers on this machine, as `veo sim` simulates them.
     pub(crate) fn with_sim() -> Self {
-        Self::with_scenario(Scenario::new("rich", "There is enough for every test."))
+        Self::with_scenario(Scenario::new("rich", "There are credits for every test."))
     }
 
-    /// Returns a sandbox with both providers, in which this scenario is played.
+    /// Returns a sandbox with both providers, which have this scenario.
     pub(crate) fn with_scenario(scenario: Scenario) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -320,7 +320,7 @@ impl Running {
         Self {
             child,
             err,
-            told: String::new(),
+            printed: String::new(),
         }
     }
 
@@ -331,11 +331,15 @@ impl Running {
 
     /// Reads standard error until it has this text so many times.
     pub(crate) fn until_times(&mut self, text: &str, times: usize) -> &str {
-        while self.told.matches(text).count() < times {
-            let read = self.err.read_line(&mut self.told).unwrap();
-            assert!(read > 0, "it ended without {text:?}: {}", self.told);
+        while self.printed.matches(text).count() < times {
+            let read = self.err.read_line(&mut self.printed).unwrap();
+            assert!(
+                read > 0,
+                "the program ended without {text:?}: {}",
+                self.printed
+            );
         }
-        &self.told
+        &self.printed
     }
 
     pub(crate) fn interrupt(&self) {
@@ -356,10 +360,10 @@ impl Running {
     }
 
     pub(crate) fn end(mut self) -> Run {
-        self.err.read_to_string(&mut self.told).unwrap();
+        self.err.read_to_string(&mut self.printed).unwrap();
         let run = finish(self.child);
         Run {
-            err: self.told,
+            err: self.printed,
             ..run
         }
     }

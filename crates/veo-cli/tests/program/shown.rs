@@ -146,10 +146,10 @@ fn the_api_key_is_shown_nowhere_in_any_encoding() {
         ] {
             let run = sandbox.run(command);
             let files = sandbox.files();
-            let kept = files
+            let stored = files
                 .values()
                 .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-            for text in kept.chain([run.out, run.err]) {
+            for text in stored.chain([run.out, run.err]) {
                 // This part of the API key is the same in every encoding.
                 assert!(!text.contains("69788796"), "{shown}, {command:?}: {text}");
                 assert!(!text.contains("%2F2d3c"), "{shown}, {command:?}: {text}");
@@ -205,11 +205,11 @@ fn secrets_of_links_are_shown_only_on_request() {
                     path.extension()
                         .is_none_or(|end| end != "mp4" && end != "png")
                 };
-                let kept = files
+                let stored = files
                     .iter()
                     .filter(|(path, _)| is_text(path))
                     .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
-                for text in kept.chain([run.out, run.err]) {
+                for text in stored.chain([run.out, run.err]) {
                     for secret in ["5ecret", "pa55", "\u{1b}"] {
                         assert!(!text.contains(secret), "{command} {option}: {text}");
                     }

@@ -31,8 +31,8 @@ fn check_left(sandbox: &Sandbox, line: &str) {
     assert!(left.is_empty(), "{line}: {:?}", left.keys());
     for (path, bytes) in files_in(&sandbox.state()) {
         let text = String::from_utf8_lossy(&bytes);
-        for place in [r#":"-""#, "/-\"", "/home/"] {
-            assert!(!text.contains(place), "{line}, {}: {text}", path.display());
+        for hidden in [r#":"-""#, "/-\"", "/home/"] {
+            assert!(!text.contains(hidden), "{line}, {}: {text}", path.display());
         }
     }
 }
@@ -80,7 +80,7 @@ fn check_line(line: &str) {
 }
 
 #[test]
-fn a_file_that_has_the_video_stays_on_record() {
+fn a_file_that_has_the_video_stays_in_the_ledger() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(sandbox.run(&["generate", "A dog", "-o", "dog.mp4"]).code, 0);
     let (job, ..) = latest(&sandbox);
@@ -182,10 +182,10 @@ fn a_video_that_fails_on_standard_output_is_not_lost() {
         let sandbox = Sandbox::new().at("kie", server.url());
         let mut command = sandbox.command(&["generate", "A dog", "-o", "-"]);
         let output = command.stdout(stdout).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(5), "{what}: {told}");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{what}: {printed}");
         let next = "veo download kie:t1 -o FILE";
-        assert!(told.contains(next), "{what}: {told}");
+        assert!(printed.contains(next), "{what}: {printed}");
         assert_eq!(latest(&sandbox).1, "finished", "{what}");
         let run = sandbox.run_line(&next.replace("FILE", "dog.mp4"));
         assert_eq!(run.code, 0, "{what}: {}", run.err);

@@ -53,7 +53,7 @@ impl Terminal {
                 return text;
             }
             let read = self.screen.read(&mut buffer).unwrap();
-            assert!(read > 0, "it ended without {what}: {text}");
+            assert!(read > 0, "the program ended without {what}: {text}");
             self.drawn.extend(&buffer[..read]);
         }
     }
@@ -169,7 +169,7 @@ fn the_clock_of_a_waiting_batch_advances() {
 }
 
 #[test]
-fn ctrl_c_ends_the_wait_and_says_how_to_go_on() {
+fn ctrl_c_ends_the_wait_and_says_how_to_continue() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -214,7 +214,7 @@ fn a_typed_api_key_is_not_shown() {
     while !is_hidden() {
         assert!(
             terminal.script.try_wait().unwrap().is_none(),
-            "it ended without asking"
+            "the program ended without asking"
         );
     }
     terminal.press(b"sk-typed\n");

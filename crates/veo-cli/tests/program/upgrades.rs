@@ -10,36 +10,37 @@ const SAVED: i32 = 6;
 
 /// The requests that a provider has received.
 #[derive(Default)]
-struct Asked {
+struct Counts {
+    /// The number of calls for an upgrade.
     calls: usize,
     /// The number of questions about the task of the upgrade.
-    own: usize,
+    questions: usize,
 }
 
-/// A provider that has made the job t1. `call` answers the calls for an upgrade, and `own` the questions about its
-/// task. Both get the number of the request, from 1 on.
+/// A provider that has made the job t1. `call` answers the calls for an upgrade, and `state` the questions about
+/// its task. Both get the number of the request, from 1 on.
 fn provider(
     call: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
-    own: impl Fn(usize) -> String + Send + Sync + 'static,
-) -> (Server, Arc<Mutex<Asked>>) {
-    let asked = Arc::<Mutex<Asked>>::default();
-    let told = asked.clone();
+    state: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> (Server, Arc<Mutex<Counts>>) {
+    let counts = Arc::<Mutex<Counts>>::default();
+    let server_counts = counts.clone();
     let server = Server::start(move |line, body| {
         if prompt(body).is_some() {
             return Some(accepted("t1"));
         }
-        let mut asked = told.lock().unwrap();
+        let mut counts = server_counts.lock().unwrap();
         if line.contains("/get-") {
-            asked.calls += 1;
-            return call(asked.calls);
+            counts.calls += 1;
+            return call(counts.calls);
         }
         if task(line) == "t1" {
             return Some(made("t1", "720p"));
         }
-        asked.own += 1;
-        Some(own(asked.own))
+        counts.questions += 1;
+        Some(state(counts.questions))
     });
-    (server, asked)
+    (server, counts)
 }
 
 fn made(task: &str, resolution: &str) -> String {
@@ -50,7 +51,7 @@ fn made(task: &str, resolution: &str) -> String {
 }
 
 /// The replies to a call for 4K: accepted as this task, not ready, and done.
-fn taken(task: &str) -> String {
+fn upgrade_accepted(task: &str) -> String {
     format!(r#"{{"code":200,"msg":"success","data":{{"taskId":"{task}","resultUrls":null}}}}"#)
 }
 
@@ -69,7 +70,7 @@ fn larger() -> String {
     format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{VIDEO}"}}}}"#)
 }
 
-const WORDS: &str =
+const NOT_READY: &str =
     "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
 
 /// Returns a sandbox in which the job t1 is done.
@@ -88,7 +89,7 @@ fn upgrade(size: &str) -> [&str; 6] {
 #[test]
 fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
     let call = |number| (number > 1).then(|| not_yet("t1-4k"));
-    let (server, asked) = provider(call, |number| {
+    let (server, counts) = provider(call, |number| {
         if number > 2 {
             made("t1-4k", "4k")
         } else {
@@ -97,34 +98,34 @@ fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
     });
     let sandbox = sandbox(&server);
     let run = sandbox.run(&upgrade("4k"));
-    let asked = asked.lock().unwrap();
+    let counts = counts.lock().unwrap();
     assert!(
-        run.code == SAVED && asked.calls == 2 && asked.own >= 3,
+        run.code == SAVED && counts.calls == 2 && counts.questions >= 3,
         "{}, {} calls, {} questions: {}",
         run.code,
-        asked.calls,
-        asked.own,
+        counts.calls,
+        counts.questions,
         run.err
     );
 }
 
 #[test]
 fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
-    let (server, asked) = provider(
+    let (server, counts) = provider(
         |number| (number > 1).then(larger),
         |_| record("none", 0, ""),
     );
     let sandbox = sandbox(&server);
     let run = sandbox.run(&upgrade("1080p"));
     assert_eq!(
-        (run.code, asked.lock().unwrap().calls),
+        (run.code, counts.lock().unwrap().calls),
         (4, 1),
         "{}",
         run.err
     );
     // There is no job to wait for, so `veo wait` makes no call.
     sandbox.run(&["wait"]);
-    assert_eq!(asked.lock().unwrap().calls, 1);
+    assert_eq!(counts.lock().unwrap().calls, 1);
     assert!(
         sandbox
             .listed(&[])
@@ -139,24 +140,24 @@ fn the_progress_of_an_upgrade_is_asked_as_documented() {
     for (size, calls) in [("4k", 1), ("1080p", 9)] {
         let call = move |number| {
             Some(match (size, number) {
-                ("4k", 1) => taken("t1-4k"),
+                ("4k", 1) => upgrade_accepted("t1-4k"),
                 ("4k", 9..) => done("t1-4k"),
                 ("4k", _) => not_yet("t1-4k"),
                 (_, 9..) => larger(),
-                _ => refused(400, WORDS),
+                _ => refused(400, NOT_READY),
             })
         };
-        let own = |number| {
+        let state = |number| {
             if number > 8 {
                 made("t1-4k", "4k")
             } else {
                 record("t1-4k", 0, "")
             }
         };
-        let (server, asked) = provider(call, own);
+        let (server, counts) = provider(call, state);
         let run = sandbox(&server).run(&upgrade(size));
         assert_eq!(
-            (run.code, asked.lock().unwrap().calls),
+            (run.code, counts.lock().unwrap().calls),
             (SAVED, calls),
             "{size}: {}",
             run.err
@@ -169,26 +170,26 @@ fn the_progress_of_an_upgrade_is_asked_as_documented() {
 fn a_4k_upgrade_with_the_id_of_its_video_ends_in_4k() {
     let call = |number| {
         Some(if number == 1 {
-            taken("t1")
+            upgrade_accepted("t1")
         } else if number < 4 {
             not_yet("t1")
         } else {
             done("t1")
         })
     };
-    let (server, asked) = provider(call, |_| record("none", 0, ""));
+    let (server, counts) = provider(call, |_| record("none", 0, ""));
     let run = sandbox(&server).run(&upgrade("4k"));
-    let calls = asked.lock().unwrap().calls;
+    let calls = counts.lock().unwrap().calls;
     assert!(
         run.code != 0 || calls >= 4,
-        "the smaller video was told as 4K after {calls} calls: {}",
+        "the smaller video was reported as 4K after {calls} calls: {}",
         run.err
     );
 }
 
 /// The video is smaller than requested, so the command that waits begins the upgrade.
 #[test]
-fn an_automatic_upgrade_is_on_record_before_its_call() {
+fn an_automatic_upgrade_is_in_the_ledger_before_its_call() {
     for start in [
         &["generate", "A particular dog", "--resolution", "1080p"][..],
         &["wait"],
@@ -197,21 +198,21 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
         let state = sandbox.state();
         // The ledger at each question about the job, and at the call for the upgrade.
         let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
-        let told = seen.clone();
+        let server_seen = seen.clone();
         let server = Server::start(move |line, body| {
             if prompt(body).is_some() {
                 return Some(accepted("t1"));
             }
             let files = files_in(&state).into_values();
-            let record = files
+            let ledger = files
                 .filter(|bytes| String::from_utf8_lossy(bytes).contains("A particular dog"))
                 .collect::<Vec<_>>();
-            let mut seen = told.lock().unwrap();
+            let mut seen = server_seen.lock().unwrap();
             if line.contains("/get-1080p-video") {
-                seen.1.push(record);
+                seen.1.push(ledger);
                 return Some(larger());
             }
-            seen.0.push(record);
+            seen.0.push(ledger);
             Some(made("t1", "720p"))
         });
         let sandbox = sandbox.at("kie", server.url());
@@ -228,13 +229,13 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
         let (asked, called) = &*seen.lock().unwrap();
         assert!(
             !called.is_empty(),
-            "{start:?}: no upgrade was called for: {}",
+            "{start:?}: no call for an upgrade was made: {}",
             run.err
         );
         // The files are only compared, since the test does not depend on their format.
         assert!(
             asked.last() != called.first(),
-            "{start:?}: it was called for before it was on record"
+            "{start:?}: the call was made before it was in the ledger"
         );
     }
 }
@@ -244,7 +245,7 @@ fn an_upgrade_is_reported_as_accepted_before_the_wait() {
     let (server, _) = provider(
         |number| {
             Some(if number == 1 {
-                taken("t1-4k")
+                upgrade_accepted("t1-4k")
             } else {
                 done("t1-4k")
             })
