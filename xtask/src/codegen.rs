@@ -154,7 +154,7 @@ fn prepare(spec: &Spec) -> Spec {
 /// Removes keywords that must not change the types: nulls, examples, bounds (which [`emit::checks`] checks), and an
 /// `allOf` that only adds a description.
 fn relax(schema: &mut Value) {
-    const WORDS: [&str; 8] = [
+    const KEYWORDS: [&str; 8] = [
         "nullable",
         "example",
         "minimum",
@@ -164,7 +164,7 @@ fn relax(schema: &mut Value) {
         "minLength",
         "maxLength",
     ];
-    remove(schema, &WORDS);
+    remove(schema, &KEYWORDS);
     if let Some(target) = schema.pointer("/allOf/0/$ref") {
         *schema = json!({ "$ref": target });
     }

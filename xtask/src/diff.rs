@@ -300,7 +300,7 @@ fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<L
     }
     let mut lines = Vec::new();
     for (path, text) in &found {
-        if !is_told(path, text, &found) {
+        if !is_said_elsewhere(path, text, &found) {
             let effect = match text.as_str() {
                 "is new" => Effect::Additive,
                 _ => Effect::Breaking,
@@ -317,7 +317,7 @@ fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<L
 }
 
 /// Returns whether another line says the same: that of the item's type, or that of the field which a setter sets.
-fn is_told(path: &str, text: &str, found: &BTreeMap<&str, String>) -> bool {
+fn is_said_elsewhere(path: &str, text: &str, found: &BTreeMap<&str, String>) -> bool {
     let says = |other: &str| found.get(other).is_some_and(|other| other == text);
     if let Some((_, setter)) = path.split_once("types::builder::")
         && let Some((name, field)) = setter.split_once("::")
@@ -482,7 +482,7 @@ fn words(at: &str, was: Option<&Value>, is: Option<&Value>, lines: &mut Vec<Line
                     lines,
                     Effect::Breaking,
                     at,
-                    &format!("no longer takes {word}"),
+                    &format!("no longer accepts {word}"),
                 );
             }
             for word in list(is).filter(|word| !list(was).any(|it| it == *word)) {
@@ -490,12 +490,12 @@ fn words(at: &str, was: Option<&Value>, is: Option<&Value>, lines: &mut Vec<Line
                     lines,
                     Effect::Additive,
                     at,
-                    &format!("takes {word} as well"),
+                    &format!("accepts {word} as well"),
                 );
             }
         }
-        (None, _) => push(lines, Effect::Breaking, at, "takes only some words now"),
-        (_, None) => push(lines, Effect::Additive, at, "takes any value now"),
+        (None, _) => push(lines, Effect::Breaking, at, "accepts only some words now"),
+        (_, None) => push(lines, Effect::Additive, at, "accepts any value now"),
     }
 }
 

@@ -28,14 +28,14 @@ use report::Report;
 use spec::{SPECS, Spec};
 
 const USAGE: &str = "\
-Usage: cargo xtask <task>
+Usage: cargo xtask <command>
 
   codegen           write crates/*/src/generated.rs and crates/veo-sim/src/contract.json from openapi/*.yaml
   codegen --check   write nothing; fail if a generated file is not what its specification gives
   diff OLD NEW [--markdown]
                     say what users of the clients must change between two states of the specifications, and what
                     changes on the wire: two files, two of REVISION:path, or two revisions, where . is the files as
-                    they stand; exit 1 if the change is breaking, 2 if it cannot be told
+                    they stand; exit 1 if the change is breaking, 2 if the states cannot be compared
   drift [--from DIR] [--accept] [--markdown | --json]
                     read the pages of openapi/pages.yaml, or those saved in a folder, and say what they state that they
                     did not state when last read; --accept writes that down; exit 1 if something has changed, 3 if a

@@ -15,7 +15,7 @@ use crate::wording;
 pub(crate) type Facts = BTreeMap<String, Value>;
 
 /// The keywords of a schema that become facts unchanged.
-const WORDS: [&str; 11] = [
+const KEYWORDS: [&str; 11] = [
     "format",
     "maximum",
     "maxItems",
@@ -427,9 +427,9 @@ impl Walk<'_> {
                 state("default", value.clone());
             }
         }
-        for word in WORDS {
-            if let Some(value) = schema.get(word).filter(|value| !value.is_null()) {
-                state(word, value.clone());
+        for keyword in KEYWORDS {
+            if let Some(value) = schema.get(keyword).filter(|value| !value.is_null()) {
+                state(keyword, value.clone());
             }
         }
         if let Some(Value::String(text)) = schema.get("description") {

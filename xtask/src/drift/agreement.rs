@@ -68,7 +68,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
         }
     }
     for difference in differences {
-        problems.push(difference.told(&spec.file));
+        problems.push(difference.problem(&spec.file));
     }
     for at in outdated_marks(&ours, &documented) {
         problems.push(format!(
@@ -122,7 +122,7 @@ impl Difference {
             == (&accepted.at, &accepted.what, &accepted.documented)
     }
 
-    fn told(&self, file: &str) -> String {
+    fn problem(&self, file: &str) -> String {
         let Self { at, what, .. } = self;
         let documented = value::shown(Some(&self.documented));
         let ours = value::shown(Some(&self.ours));
@@ -245,8 +245,8 @@ impl Documented {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
             let facts = ours.facts(&above)?;
-            let takes_all = surface::types(facts).is_empty() || facts.contains_key("x-rust-type");
-            if takes_all && surface::side(&above) != Side::Operation {
+            let accepts_all = surface::types(facts).is_empty() || facts.contains_key("x-rust-type");
+            if accepts_all && surface::side(&above) != Side::Operation {
                 return None;
             }
         }

@@ -391,11 +391,11 @@ fn against_its_text(facts: &Facts) -> Option<String> {
     let all: BTreeSet<String> = crate::spec::list(words)
         .map(|it| value::shown(Some(it)))
         .collect();
-    let told: BTreeSet<String> = crate::spec::list(listed)
+    let in_text: BTreeSet<String> = crate::spec::list(listed)
         .map(|it| value::shown(Some(it)))
         .collect();
-    let is_about_them = !all.is_disjoint(&told);
-    (is_about_them && all != told).then(|| {
+    let is_about_them = !all.is_disjoint(&in_text);
+    (is_about_them && all != in_text).then(|| {
         format!(
             "one of {}, its text lists {}",
             shown("enum"),

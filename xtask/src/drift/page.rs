@@ -180,7 +180,7 @@ fn rewritten(block: &Value) -> Value {
                 "in": kind,
                 "required": schema["required"],
                 "description": schema["description"],
-                "schema": schema_words(schema),
+                "schema": schema_keywords(schema),
             }));
         }
     }
@@ -188,7 +188,7 @@ fn rewritten(block: &Value) -> Value {
         let mut content = Map::new();
         for (media_type, media) in members(holder) {
             let schemas = media["schemaArray"].as_array().cloned().unwrap_or_default();
-            let schemas: Vec<Value> = schemas.iter().map(schema_words).collect();
+            let schemas: Vec<Value> = schemas.iter().map(schema_keywords).collect();
             let examples = &media["examples"];
             let media = json!({ "schema": { "oneOf": schemas }, "examples": examples });
             content.insert(media_type.to_owned(), media);
@@ -214,9 +214,9 @@ fn rewritten(block: &Value) -> Value {
 }
 
 /// Converts a schema of such a block, with everything inside it, to OpenAPI.
-fn schema_words(schema: &Value) -> Value {
+fn schema_keywords(schema: &Value) -> Value {
     match schema {
-        Value::Array(items) => items.iter().map(schema_words).collect(),
+        Value::Array(items) => items.iter().map(schema_keywords).collect(),
         Value::Object(words) => {
             let mut rewritten = Map::new();
             for (word, value) in words {
@@ -235,11 +235,11 @@ fn schema_words(schema: &Value) -> Value {
                     }
                     "properties" => {
                         let inside =
-                            members(value).map(|(name, it)| (name.into(), schema_words(it)));
+                            members(value).map(|(name, it)| (name.into(), schema_keywords(it)));
                         rewritten.insert(word.clone(), Value::Object(inside.collect()));
                     }
                     "allOf" | "oneOf" | "anyOf" | "items" => {
-                        rewritten.insert(word.clone(), schema_words(value));
+                        rewritten.insert(word.clone(), schema_keywords(value));
                     }
                     _ => drop(rewritten.insert(word.clone(), value.clone())),
                 }

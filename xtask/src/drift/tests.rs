@@ -209,7 +209,7 @@ fn lines(before: &Page, now: &Page) -> Vec<Change> {
     )
 }
 
-fn told(lines: &[Change]) -> String {
+fn as_text(lines: &[Change]) -> String {
     changes::as_text("kites", lines, &Pages::new())
 }
 
@@ -232,7 +232,7 @@ fn every_edit_of_a_block_is_one_line() {
     let mut count = 0;
     let mut check = |what: &str, expected: usize, root: &Value| {
         let lines = lines(&before, &page(root));
-        assert_eq!(lines.len(), expected, "{what}\n{}", told(&lines));
+        assert_eq!(lines.len(), expected, "{what}\n{}", as_text(&lines));
         count += 1;
     };
     let post = "/paths/~1api~1v1~1kite/post";
@@ -273,12 +273,12 @@ fn every_edit_of_a_block_is_one_line() {
             ];
             for (word, value) in words {
                 // A value that the field already has is removed.
-                let taken = field.get(word) == Some(&value);
+                let is_present = field.get(word) == Some(&value);
                 let is_null_already = is_reference && word == "nullable";
                 let expected = usize::from(!is_null_already);
                 let root = edited(&|field| {
                     let field = field.as_object_mut().unwrap();
-                    match taken {
+                    match is_present {
                         true => drop(field.remove(word)),
                         false => drop(field.insert(word.to_owned(), value.clone())),
                     }
@@ -376,7 +376,7 @@ fn every_edit_of_a_table_is_one_line() {
         let mut check = |what: &str, expected: usize, text: &str| {
             let now = page::read(text, &watched).unwrap();
             let lines = lines(&before, &now);
-            assert_eq!(lines.len(), expected, "{what}\n{}", told(&lines));
+            assert_eq!(lines.len(), expected, "{what}\n{}", as_text(&lines));
             count += 1;
         };
         check(
@@ -930,11 +930,11 @@ fn no_page_causes_a_panic_or_controls_a_terminal() {
         };
         let lines = lines(&before, &page);
         let pages = vec![("https://a.example/b".to_owned(), page)];
-        let told = changes::as_text("kites", &lines, &pages)
+        let text = changes::as_text("kites", &lines, &pages)
             + &agreement::problems(&spec, &pages, provider).concat();
-        assert!(!told.contains(['\u{1b}', '\u{7}']), "{told}");
-        let told = changes::as_markdown("kites", &lines, &pages);
-        assert!(!told.contains(['\u{1b}', '@', '<']), "{told}");
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
+        let text = changes::as_markdown("kites", &lines, &pages);
+        assert!(!text.contains(['\u{1b}', '@', '<']), "{text}");
     }
 }
 

@@ -58,8 +58,8 @@ pub(super) fn structure(spec: &Spec, report: &mut Findings) {
 }
 
 /// Refuses unknown keywords that begin with `x-`, and values of `x-basis` that are no source of a fact.
-pub(super) fn words(spec: &Spec, report: &mut Findings) {
-    const WORDS: [&str; 8] = [
+pub(super) fn keywords(spec: &Spec, report: &mut Findings) {
+    const KEYWORDS: [&str; 8] = [
         "x-basis",
         "x-billable",
         "x-enum-descriptions",
@@ -73,8 +73,11 @@ pub(super) fn words(spec: &Spec, report: &mut Findings) {
     walk(&spec.root, String::new(), &mut |pointer, value| {
         for (word, meaning) in members(value) {
             let at = format!("{pointer}/{}", escape(word));
-            if word.starts_with("x-") && !WORDS.contains(&word) {
-                report.refuse(at, "nothing reads this word; use one of openapi/README.md");
+            if word.starts_with("x-") && !KEYWORDS.contains(&word) {
+                report.refuse(
+                    at,
+                    "nothing reads this keyword; use a keyword of openapi/README.md",
+                );
             } else if word == "x-basis" && !BASES.iter().any(|basis| meaning == basis) {
                 report.refuse(at, "say documented, observed or inferred");
             }

@@ -18,7 +18,7 @@ const STAGES: [&[Rule]; 5] = [
     &[document::references],
     &[document::structure],
     &[
-        document::words,
+        document::keywords,
         document::nulls,
         document::key,
         document::servers,

@@ -74,7 +74,7 @@ fn billable(operation: &Operation<'_>, report: &mut Findings) {
     if is_billable && (operation.server.is_some() || operation.is_hand_written()) {
         report.refuse(
             format!("{at}/x-billable"),
-            "a paid call takes the connection for paid calls, which only JSON to the server of the file does; \
+            "a paid call uses the connection for paid calls, which only JSON to the server of the file does; \
              remove the path's own server, or send JSON",
         );
     }
@@ -176,7 +176,7 @@ fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut 
     if count > 1 {
         let last = bodies.values().max().unwrap_or(&"");
         let message = format!(
-            "there are {count} different {kind} bodies; the generator takes one, so give all the same schema"
+            "there are {count} different {kind} bodies; the generator uses one, so give all the same schema"
         );
         report.refuse(format!("{at}/{last}"), message);
     } else if count == 0 {

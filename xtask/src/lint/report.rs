@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::spec::{Problem, Spec, escape, members};
 
 /// The reason to refuse a field that is only known in other places of a specification.
-pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
+pub(super) const UNREAD: &str =
+    "neither the generator nor the lint reads this field here, so it would be lost";
 /// The reason why a schema has to be a component.
 pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a generated name, which can be that of another schema; \
                                  move it to components/schemas and refer to it";

@@ -19,7 +19,7 @@ pub(super) fn components(spec: &Spec, report: &mut Findings) {
         extensible(schema, is_reply, &at, report);
         properties(schema, &at, report);
         enumerated(schema, &at, report);
-        told_apart(spec, schema, &at, report);
+        require_different_alternatives(spec, schema, &at, report);
         readable(schema, Place::Component, is_reply, &at, report);
     }
 }
@@ -118,7 +118,7 @@ fn enumerated(schema: &Value, at: &str, report: &mut Findings) {
 
 /// Requires that alternatives differ in type. Objects of a request may differ in a word instead. The decoder chooses
 /// the first alternative that fits, and the object of a reply fits any object.
-fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Findings) {
+fn require_different_alternatives(spec: &Spec, schema: &Value, at: &str, report: &mut Findings) {
     if schema.get("x-rust-type").is_some() {
         return;
     }
@@ -180,7 +180,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     });
     let place_name = format!("{place:?}").to_lowercase();
     let why = format!("{why} in a {place_name} {kind}");
-    report.allow_only(at, schema, &words_of(schema, place, is_reply), &why);
+    report.allow_only(at, schema, &keywords_of(schema, place, is_reply), &why);
     bounded(schema, at, report);
     if !is_reply && schema.get("default").is_some() {
         let message =
@@ -200,7 +200,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
         && (all.len() != 1 || all[0].get("$ref").is_none())
     {
         let message =
-            "the generator takes allOf around one $ref only, to describe it; write one object";
+            "the generator reads allOf around one $ref only, to describe it; write one object";
         report.refuse(format!("{at}/allOf"), message);
     }
     // A schema that is decoded by hand is not generated, so its keywords do not matter.
@@ -249,7 +249,7 @@ fn bounded(schema: &Value, at: &str, report: &mut Findings) {
 }
 
 /// The keywords of a schema that the generator or the contract reads.
-fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
+fn keywords_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
     if schema.get("$ref").is_some() {
         return vec!["$ref"];
     }
