@@ -8,8 +8,8 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, UrlList, Verdict, filtered, find_links, is_link, is_video, lenient,
-    shortened, without_queries,
+    Head, RawReply, Reply, UrlList, Verdict, filter_reasons, find_links, is_link, is_video,
+    lenient, shortened, without_queries,
 };
 
 use crate::record::decoded;
@@ -191,7 +191,8 @@ fn normalize_places(data: &mut Value) {
     }
     if !links.is_empty() {
         record.insert("resultUrls".to_owned(), links.into());
-    } else if let Some(reasons) = filtered(record) {
+    } else if let Some(reasons) = filter_reasons(record) {
+        // The reasons come without a code. This is the code under which callers know the refusal of the filter.
         record.insert("failCode".to_owned(), "raiMediaFiltered".into());
         record.insert("failMsg".to_owned(), reasons.into());
     }

@@ -8,8 +8,8 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, Verdict, filtered, find_links, json, looks_like_task_id, shortened,
-    task_id, without_queries,
+    Head, RawReply, Reply, Verdict, filter_reasons, find_links, json, looks_like_task_id,
+    shortened, task_id, without_queries,
 };
 
 use crate::types::{ErrorReply, VideoTask};
@@ -218,7 +218,7 @@ fn normalize_places(task: &mut Map<String, Value>) {
         task.insert("result".to_owned(), json!({ "outputs": outputs }));
     } else if known.is_empty()
         && !says(task, "error")
-        && let Some(reasons) = filtered(task)
+        && let Some(reasons) = filter_reasons(task)
     {
         let error = json!({ "code": "raiMediaFiltered", "message": reasons });
         task.insert("error".to_owned(), error);

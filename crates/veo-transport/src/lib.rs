@@ -52,7 +52,7 @@ pub use redact::{excerpt, shortened, without_queries};
 #[cfg(feature = "replay")]
 pub use replay::replay;
 pub use reply::{RawReply, Reply, Verdict, open};
-pub use search::{absolute, filtered, find_links, is_link, is_video};
+pub use search::{absolute, filter_reasons, find_links, is_link, is_video};
 pub use task_id::{Named, looks_like_task_id, possible_task, task_id, unquoted};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

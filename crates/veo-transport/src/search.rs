@@ -159,7 +159,7 @@ impl Found {
 }
 
 /// Finds the reasons why videos were filtered, in the words of Google's API. Empty if the reply has only their number.
-pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
+pub fn filter_reasons(reply: &Map<String, Value>) -> Option<String> {
     let mut reasons = Vec::new();
     let mut is_filtered = false;
     for (name, value) in reply {
@@ -181,7 +181,7 @@ pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
 
 fn filtered_below(value: &Value) -> Option<String> {
     match value {
-        Value::Object(object) => filtered(object),
+        Value::Object(object) => filter_reasons(object),
         Value::Array(items) => items.iter().find_map(filtered_below),
         _ => None,
     }
@@ -282,7 +282,7 @@ mod tests {
         ];
         for (reply, wanted) in table {
             assert_eq!(
-                filtered(reply.as_object().unwrap()).as_deref(),
+                filter_reasons(reply.as_object().unwrap()).as_deref(),
                 wanted,
                 "{reply}"
             );
