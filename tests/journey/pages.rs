@@ -41,7 +41,7 @@ fn the_testing_page_shows_every_scenario() {
         format!("| `{}` | {} |\n", scenario.name, scenario.description)
     });
     let table = format!(
-        "| key | what happens |\n| --- | --- |\n{}",
+        "| API key | what happens |\n| --- | --- |\n{}",
         rows.collect::<String>()
     );
     let page = with(

@@ -20,8 +20,12 @@ enum Order {
 }
 
 /// Places an order. The address and the API key are arguments, so that a test can pass those of a simulator.
-async fn place_order(base_url: &str, key: &str, prompt: &str) -> Result<Order, veo_core::Error> {
-    let access = Access::new(SecretString::from(key)).base_url(base_url);
+async fn place_order(
+    base_url: &str,
+    api_key: &str,
+    prompt: &str,
+) -> Result<Order, veo_core::Error> {
+    let access = Access::new(SecretString::from(api_key)).base_url(base_url);
     let client = Client::new(Kie::new(access)?)?;
     Ok(match client.submit(&VideoRequest::text(prompt)).await {
         Submission::Accepted(job) => Order::Accepted(job.reference),
@@ -48,7 +52,7 @@ async fn a_lost_reply_is_not_paid_twice() {
     let scenario = veo_sim::Scenario::named("lost-reply").unwrap();
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
 
-    let order = place_order(&sim.url(), "the key of the test", "A dog playing in a park")
+    let order = place_order(&sim.url(), "any-api-key", "A dog playing in a park")
         .await
         .unwrap();
 

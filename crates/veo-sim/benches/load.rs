@@ -33,7 +33,7 @@ fn main() -> Outcome<()> {
     let start = median_start(&runtime)?;
 
     // No account runs out of credits, and no task ends.
-    let endless = Scenario::new("load", "Tasks go on and on.")
+    let endless = Scenario::new("load", "No task ends.")
         .credits(1e9)
         .pace(Pace::Polls(u32::MAX));
     let sim = runtime.block_on(Sim::builder().scenario(endless).start())?;
@@ -119,7 +119,7 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let began = Instant::now();
-        let endless = Scenario::new("load", "Tasks go on and on.")
+        let endless = Scenario::new("load", "No task ends.")
             .credits(1e9)
             .pace(Pace::Polls(u32::MAX));
         let sim = runtime.block_on(Sim::builder().scenario(endless).start())?;

@@ -233,7 +233,7 @@ impl Sim {
     /// use veo_sim::{Fault, Sim};
     ///
     /// let sim = Sim::start().await?;
-    /// // ... let the application make some videos, and then kie.ai takes its old form away:
+    /// // ... let the application make some videos, and then kie.ai switches its old form off:
     /// sim.fault("old_form", 1.., Fault::status(410))?;
     /// # Ok(()) }
     /// ```
@@ -309,7 +309,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Fails if the port is taken, a scenario makes no sense, or there is no thread.
+    /// Fails if the port is in use, a scenario makes no sense, or there is no thread.
     pub async fn start(self) -> io::Result<Sim> {
         for scenario in &self.setup.others {
             scenario.check().map_err(io::Error::other)?;

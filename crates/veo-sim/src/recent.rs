@@ -82,9 +82,9 @@ mod tests {
             ("h", 100, ""),
         ] {
             recent.put(entry.into(), size);
-            let mut kept: Vec<&str> = recent.iter().map(|(name, _)| &**name).collect();
-            kept.sort_unstable();
-            assert_eq!(kept.concat(), wanted, "{entry}");
+            let mut names: Vec<&str> = recent.iter().map(|(name, _)| &**name).collect();
+            names.sort_unstable();
+            assert_eq!(names.concat(), wanted, "{entry}");
             assert_eq!(recent.order.len(), recent.entries.len(), "{entry}");
         }
         assert_eq!(recent.bytes, 0);

@@ -64,8 +64,8 @@ pub struct Scenario {
     pub task: Vec<TaskRule>,
     /// The way in which the callbacks of kie.ai are sent.
     pub callback: Callbacks,
-    /// The highest number of calls of an operation or a group, as in `expect = { submit = 1 }`. The calls of all keys
-    /// with this scenario at both providers are counted together. [`Sim::surprises`](crate::Sim::surprises) names each
+    /// The highest number of calls of an operation or a group, as in `expect = { submit = 1 }`. The calls of all API
+    /// keys with this scenario at both providers are counted together. [`Sim::surprises`](crate::Sim::surprises) names each
     /// call beyond it.
     pub expect: BTreeMap<String, usize>,
 }
@@ -80,10 +80,10 @@ pub struct FaultRule {
     /// an upgrade is a task like any other), `upload`, `media`, `old_form` (all of kie.ai's below `/api/v1/veo`) and
     /// `any`.
     pub on: String,
-    /// The number of the first of them, counted from 1.
+    /// The number of the first request with this fault, counted from 1.
     #[serde(default = "one")]
     pub first: u32,
-    /// The number of requests. By default all that follow.
+    /// The number of requests with this fault. The default is all later requests.
     #[serde(default)]
     pub times: Option<u32>,
     /// The fault.
@@ -98,10 +98,10 @@ pub struct TaskRule {
     /// The number of the account's first accepted task with this fate, counted from 1.
     #[serde(default = "one")]
     pub first: u32,
-    /// The number of tasks. By default all that follow.
+    /// The number of tasks with this fate. The default is all later tasks.
     #[serde(default)]
     pub times: Option<u32>,
-    /// Their fate.
+    /// The fate of these tasks.
     pub fate: Fate,
 }
 
@@ -136,7 +136,8 @@ pub enum Pace {
 
 /// A way in which a request goes wrong.
 ///
-/// With some faults the provider acts on the request as usual, and charges it if it costs. Only the reply is spoiled.
+/// With some faults the provider acts on the request as usual, and charges it if it is a paid request. Only the reply
+/// is spoiled.
 /// With the other faults the provider does not act on the request at all. Each fault says which is the case. An
 /// [`Error`](Self::Error) and a [`Reply`](Self::Reply) can be either.
 ///
@@ -169,9 +170,10 @@ pub enum Pace {
 pub enum Fault {
     /// The connection is closed before the body is read. Nothing is accepted.
     DropBeforeReading,
-    /// The provider acts on the request, and charges it if it costs. Then the connection is closed without a reply.
+    /// The provider acts on the request, and charges it if it is a paid request. Then the connection is closed without
+    /// a reply.
     Drop,
-    /// As [`Drop`](Self::Drop), but the connection is reset.
+    /// The provider acts on the request, and charges it if it is a paid request. Then the connection is reset.
     Reset,
     /// The provider acts on the request, and sends nothing. The connection stays open.
     Hang,
@@ -196,7 +198,7 @@ pub enum Fault {
         /// The seconds of the header `Retry-After`.
         #[serde(default)]
         retry_after: Option<u64>,
-        /// True if the provider acts on the request first, and charges it if it costs.
+        /// True if the provider acts on the request first, and charges it if it is a paid request.
         #[serde(default)]
         accepted: bool,
     },
@@ -209,11 +211,11 @@ pub enum Fault {
         /// The type of the body. The default is `text/html`.
         #[serde(default)]
         content_type: Option<String>,
-        /// True if the provider acts on the request first, and charges it if it costs.
+        /// True if the provider acts on the request first, and charges it if it is a paid request.
         #[serde(default)]
         accepted: bool,
     },
-    /// The true reply in another form that the provider is known or likely to use.
+    /// The true reply in another shape that the provider is known or likely to use.
     Shape(Shape),
     /// A video whose second half is missing, in a complete reply.
     Truncated,
@@ -221,7 +223,7 @@ pub enum Fault {
     Corrupted,
     /// A video that is sent at this number of bytes a second.
     Slow(u32),
-    /// A link that has expired: HTTP 403, and the provider does not act.
+    /// A link that has expired. The provider answers with HTTP 403, and does not act on the request.
     Expired,
     /// A host that ignores ranges and always sends the whole video.
     WithoutRanges,
@@ -250,41 +252,42 @@ pub enum Code {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fate {
-    /// It becomes a video.
+    /// The task becomes a video.
     #[default]
     Made,
-    /// It fails, since the prompt breaks the rules. The charge is returned.
+    /// The task fails, since the prompt breaks the rules. The charge is returned.
     PromptRefused,
-    /// It fails, since an image breaks the rules. The charge is returned.
+    /// The task fails, since an image breaks the rules. The charge is returned.
     ImageRefused,
-    /// It fails, since no sound could be made. Some refusals look so. The charge is returned.
+    /// The task fails, since no sound could be made. Some refusals look so. The charge is returned.
     NoAudio,
-    /// It fails without a reason. The charge is returned.
+    /// The task fails without a reason. The charge is returned.
     Failed,
-    /// It fails before anything is made, for which kie.ai has its own flag. The charge is returned.
+    /// The task fails before anything is made, for which kie.ai has its own flag. The charge is returned.
     FailedEarly,
-    /// It fails without a reason, and stays charged. UniAll says that the model decides whether a charge is returned.
-    /// That kie.ai returns charges is only hearsay.
+    /// The task fails without a reason, and stays charged. UniAll says that the model decides whether a charge is returned.
+    /// That kie.ai returns charges is not documented.
     FailedButCharged,
-    /// It fails, since the model is retired. The charge is returned.
+    /// The task fails, since the model is retired. The charge is returned.
     Retired,
-    /// It succeeds without a video, since the result was filtered. It stays charged.
+    /// The task succeeds without a video, since the result was filtered. The task stays charged.
     Filtered,
-    /// It never ends.
+    /// The task never ends.
     Stuck,
-    /// It becomes a video of 720p, whatever size was requested.
+    /// The task becomes a video of 720p, whatever size was requested.
     Smaller,
     /// A fallback model makes the video, in 1080p and in landscape whatever was requested. The video cannot be
-    /// upgraded. Only kie.ai has this.
+    /// upgraded. Only kie.ai has this fate.
     Fallback,
-    /// It becomes a video of 720p. Its upgrade to 4K is accepted and charged, and then fails. In the old form the
-    /// charge is not returned here, and what kie.ai does is not known. In the current form it is returned, as that of
-    /// any task. Only kie.ai has this.
+    /// The task becomes a video of 720p. Its upgrade to 4K is accepted and charged, and then fails. In the old form the
+    /// simulator does not return the charge, and what kie.ai does is not known. In the current form the charge is
+    /// returned, like that of any task. Only kie.ai has this fate.
     #[serde(rename = "no_4k")]
     No4k,
 }
 
-/// The way in which the callbacks of kie.ai are sent. They go to this machine only. Each is tried up to four times.
+/// The way in which the callbacks of kie.ai are sent. They go to this machine only. Each callback is tried up to four
+/// times.
 ///
 /// ```
 /// use veo_sim::{Callbacks, Scenario};
@@ -296,19 +299,19 @@ pub enum Fate {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Callbacks {
-    /// The key that signs them. They are unsigned by default.
+    /// The webhook key that signs the callbacks. Without a key they are unsigned.
     pub key: Option<String>,
-    /// True if each is sent twice.
+    /// True if each callback is sent twice.
     pub twice: bool,
-    /// True if they are sent in pairs, the later one first. A last one without a partner is not sent.
+    /// True if callbacks are sent in pairs, the later one first. A last callback without a partner is not sent.
     pub reordered: bool,
-    /// The delay in simulated seconds after the task is done.
+    /// The delay of a callback in simulated seconds after the task is done.
     pub late: u32,
     /// True if the callback of a 4K upgrade of the old form has the other documented shape, in snake_case.
     pub snake_case: bool,
     /// The body of the current form's callbacks.
     pub body: CallbackBody,
-    /// The form of the bodies, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
+    /// The shape of the bodies, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
     pub shape: Option<Shape>,
 }
 
@@ -322,7 +325,7 @@ pub enum CallbackBody {
     /// The record of the task, as the pages say.
     #[default]
     Record,
-    /// The body that a sibling model was seen to send: with other names for the credits, and with the balance.
+    /// The body that was seen from a sibling model: with other names for the credits, and with the balance.
     Playground,
     /// The body of the old form. The description of `callBackUrl` links to the page about it.
     OldForm,
@@ -363,7 +366,7 @@ impl Scenario {
             }
             // A test reads the file, so this cannot fail.
             toml::from_str::<Catalogue>(include_str!("../scenarios.toml"))
-                .map_or_else(|_| Vec::new(), |it| it.scenario)
+                .map_or_else(|_| Vec::new(), |catalogue| catalogue.scenario)
         });
         &CATALOGUE
     }

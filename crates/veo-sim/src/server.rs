@@ -104,7 +104,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Disconnect> {
     let (parts, body) = request.into_parts();
-    let mut arrival = Arrival::take_down(&shared, parts);
+    let mut arrival = Arrival::record(&shared, parts);
     let number = arrival.call;
     let fault = arrival.fault.take();
     if let Some(Fault::DropBeforeReading) = fault {
@@ -131,7 +131,7 @@ async fn answer(
 }
 
 impl Arrival {
-    fn take_down(shared: &Shared, parts: Parts) -> Arrival {
+    fn record(shared: &Shared, parts: Parts) -> Arrival {
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let host = Host::of(&path);
         let usual_path = uniall::usual_path(&parts.method, &path);
@@ -178,7 +178,7 @@ impl Arrival {
         };
         if let Some(refusal) = host.refusal(&parts.headers) {
             if let Host::Media = host {
-                let why = "a key was sent to a media host";
+                let why = "an API key was sent to a media host";
                 shared.state().record.surprise(self.call, why);
             }
             return refusal;
@@ -350,7 +350,7 @@ impl Host {
         match self {
             // Media are on other hosts, and an API key must never be sent there.
             Host::Media if headers.contains_key(AUTHORIZATION) => {
-                Some(Reply::text(400, "A key was sent to a media host."))
+                Some(Reply::text(400, "An API key was sent to a media host."))
             }
             Host::Media => None,
             _ if key(headers).is_some() => None,
@@ -445,7 +445,7 @@ struct InFlight<'a> {
     shared: &'a Shared,
     body: Incoming,
     limit: usize,
-    kept: BytesMut,
+    bytes: BytesMut,
     counted: usize,
 }
 
@@ -455,7 +455,7 @@ impl InFlight<'_> {
             shared,
             body,
             limit,
-            kept: BytesMut::new(),
+            bytes: BytesMut::new(),
             counted: 0,
         }
     }
@@ -475,7 +475,7 @@ impl InFlight<'_> {
             }
             has_room = has_room && self.has_room_for(data.len());
             if has_room && length <= self.limit {
-                self.kept.extend_from_slice(&data);
+                self.bytes.extend_from_slice(&data);
             } else {
                 self.forget();
             }
@@ -487,7 +487,7 @@ impl InFlight<'_> {
         }
     }
 
-    /// Counts further bytes, and returns whether they may be kept.
+    /// Counts further bytes, and returns whether there is room for them.
     fn has_room_for(&mut self, bytes: usize) -> bool {
         let others = self.shared.in_flight.fetch_add(bytes, Relaxed);
         self.counted += bytes;
@@ -495,13 +495,13 @@ impl InFlight<'_> {
     }
 
     fn forget(&mut self) {
-        self.kept = BytesMut::new();
+        self.bytes = BytesMut::new();
         self.shared.in_flight.fetch_sub(self.counted, Relaxed);
         self.counted = 0;
     }
 
     fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.kept).freeze()
+        std::mem::take(&mut self.bytes).freeze()
     }
 }
 

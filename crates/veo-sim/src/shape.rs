@@ -1,9 +1,9 @@
-//! The other forms in which a reply is known or likely to come. Each provider applies the forms to its own replies.
+//! The other shapes in which a reply is known or likely to come. Each provider applies the shapes to its own replies.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Another form of the true reply. A form that does not apply to a reply leaves it unchanged.
+/// Another shape of the true reply. A shape that does not apply to a reply leaves it unchanged.
 ///
 /// ```
 /// use veo_sim::{Fault, Scenario, Shape};
@@ -42,7 +42,7 @@ pub enum Shape {
     /// The record of kie.ai's current form is as its page shows it, and not as it was seen: `param` is encoded once,
     /// `costTime` is in milliseconds, and empty texts replace nulls.
     AsDocumented,
-    /// The id in the reply about an upgrade to 4K is a new one with its own record, and not that of the video. Which of
+    /// The id in the reply about an upgrade to 4K is a new id with its own record, and not the id of the video. Which of
     /// the two kie.ai uses is not known.
     #[serde(rename = "new_4k_id")]
     New4kId,
@@ -56,9 +56,10 @@ pub enum Shape {
     TaskIdOnly,
     /// The id of UniAll's task is in place of the task.
     BareId,
-    /// UniAll's task is the object of stock gateway software, with the URL among the metadata.
+    /// UniAll's task has the shape that stock gateway software uses, with the URL among the metadata.
     StockVideo,
-    /// UniAll's completed task names no video. It is at the gateway's `/v1/videos/{id}/content`, which needs the key.
+    /// UniAll's completed task names no video. The video is at the gateway's `/v1/videos/{id}/content`, which needs the
+    /// API key.
     ContentOnly,
     /// The URL of UniAll's video is `/v1/videos/{id}/content` at the gateway, among the metadata.
     ContentUrl,
@@ -80,7 +81,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Puts a reply into a form that does not depend on the provider.
+    /// Puts a reply into a shape that does not depend on the provider.
     pub(crate) fn apply(self, reply: &mut Value) {
         match self {
             Shape::Nulls => each_member(reply, &|name, value| {

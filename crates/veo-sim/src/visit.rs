@@ -69,8 +69,11 @@ impl Visit<'_> {
     }
 
     /// Records that the simulator does not have this operation, and returns a sentence about it.
-    pub(crate) fn is_not_played(&self) -> String {
-        let why = format!("the simulator does not play {}", self.operation);
+    pub(crate) fn not_simulated(&self) -> String {
+        let why = format!(
+            "the simulator does not have the operation {}",
+            self.operation
+        );
         self.shared.state().record.surprise(self.call, &why);
         why
     }

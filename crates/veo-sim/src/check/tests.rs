@@ -215,8 +215,8 @@ fn an_unknown_field_is_reported_with_its_place() {
         create_task | {"model":"veo3","input":{"seeds":10000}} |
         "#,
     ) {
-        let told = operation(id).unknown_fields("", body.as_bytes());
-        assert_eq!(told, expected, "{id} {body}");
+        let found = operation(id).unknown_fields("", body.as_bytes());
+        assert_eq!(found, expected, "{id} {body}");
     }
 }
 

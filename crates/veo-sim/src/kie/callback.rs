@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 
 use super::envelope::Refusal;
-use super::forms::{other_id, reshape};
 use super::get_task::record;
+use super::shapes::{other_id, reshape};
 use super::task::{NO_4K, TO_4K, failure, has_origin, urls};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::{CallbackBody, Callbacks, Fate};
 use crate::task::{Subject, Task};
 
-/// The body of a callback about a task that has ended. It is the same for each attempt. In one of the forms it contains
+/// The body of a callback about a task that has ended. It is the same for each attempt. In one of the shapes it contains
 /// `balance`, the balance of the account.
 pub(crate) fn body(
     task: &Task,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::callback;
-use super::send::{Callback, is_here, send};
+use super::send::{Callback, is_on_this_machine, send};
 use crate::record::SentCallback;
 use crate::scenario::{Fate, Pace, Scenario};
 use crate::state::{Shared, State};
@@ -112,7 +112,7 @@ impl Follower {
         let copies = if due.scenario.callback.twice { 2 } else { 1 };
         for pending in &due.callbacks {
             for _ in 0..copies {
-                self.send_until_taken(pending, &due.scenario).await?;
+                self.send_until_accepted(pending, &due.scenario).await?;
             }
         }
         Some(())
@@ -120,7 +120,7 @@ impl Follower {
 
     /// Sends a callback up to four times, until the answer is HTTP 200. A callback to another machine is recorded, and
     /// not sent.
-    async fn send_until_taken(
+    async fn send_until_accepted(
         &mut self,
         pending: &PendingCallback,
         scenario: &Scenario,
@@ -135,7 +135,7 @@ impl Follower {
             // The receiver checks the signature by its own clock, which is not simulated.
             let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             let result = send(&callback, key, now.as_secs()).await;
-            let is_over = result == Ok(200) || !is_here(&callback.url);
+            let is_over = result == Ok(200) || !is_on_this_machine(&callback.url);
             let mut state = self.shared.state();
             // The state is locked here, so a test that sees this attempt can move the time to the next attempt.
             next = state.now(self.pace) + RETRY_PAUSE;
@@ -282,9 +282,9 @@ mod tests {
     #[tokio::test]
     async fn a_forgotten_task_has_no_follower() {
         // Another socket has this port, and no server accepts connections there.
-        let taken = TcpSocket::new_v4().unwrap();
-        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let url = format!("http://{}/", taken.local_addr().unwrap());
+        let unused = TcpSocket::new_v4().unwrap();
+        unused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/", unused.local_addr().unwrap());
         let late = |late| Callbacks {
             late,
             ..Callbacks::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::envelope::{Answer, Refusal, success};
-use super::task::{VEO, asked, failure, urls};
+use super::task::{VEO, count_question, failure, urls};
 use crate::clip::Resolution;
 use crate::task::Task;
 use crate::visit::Visit;
@@ -19,7 +19,7 @@ pub(crate) fn get_task(visit: &Visit<'_>) -> Answer {
         .filter(|id| !id.is_empty())
         .ok_or(NO_ID)?;
     let state = &mut *visit.shared.state();
-    let (task, has_ended) = asked(state, visit, &id).map_err(|_| NO_RECORD)?;
+    let (task, has_ended) = count_question(state, visit, &id).map_err(|_| NO_RECORD)?;
     let record = record(task, &id, has_ended, &visit.shared.media_url);
     Ok(success(record))
 }

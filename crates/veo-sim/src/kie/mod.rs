@@ -5,13 +5,13 @@ mod callback;
 mod create_task;
 mod envelope;
 mod follow;
-mod forms;
 mod generate;
 mod get_task;
 mod omni;
 mod price;
 mod record;
 mod send;
+mod shapes;
 mod task;
 mod upgrade;
 pub(crate) mod upload;
@@ -21,7 +21,7 @@ use crate::reply::Reply;
 use crate::visit::Visit;
 
 pub(crate) use envelope::error;
-pub(crate) use forms::reshape;
+pub(crate) use shapes::reshape;
 
 /// The answer of api.kie.ai to a request.
 pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
@@ -35,7 +35,7 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
         "get_task" => get_task::get_task(visit),
         "account_credits" => account::account_credits(visit),
         "download_url" => account::download_url(visit),
-        _ => return error(501, None, Some(&visit.is_not_played())),
+        _ => return error(501, None, Some(&visit.not_simulated())),
     };
     answer.unwrap_or_else(Reply::from)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::envelope::{Answer, Refusal, success};
-use super::forms::other_id;
-use super::task::{NO_4K, asked, failure, has_origin, kept, urls};
+use super::shapes::other_id;
+use super::task::{NO_4K, count_question, failure, find_task, has_origin, urls};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::Fate;
@@ -17,7 +17,7 @@ use crate::visit::Visit;
 pub(crate) fn record_info(visit: &Visit<'_>) -> Answer {
     let id = visit.query("taskId").unwrap_or_default();
     let state = &mut *visit.shared.state();
-    let record = match asked(state, visit, &id) {
+    let record = match count_question(state, visit, &id) {
         Ok((task, has_ended)) => record(task, &id, has_ended, &visit.shared.media_url),
         Err(refusal) => upgrade_record(state, visit, &id).ok_or(refusal)?,
     };
@@ -80,7 +80,7 @@ fn response(task: &Task, id: &str, base: &str) -> Value {
 /// The record of an upgrade to 4K under its own id. Only [`Shape::New4kId`](crate::Shape) gives the upgrade such an id.
 fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Value> {
     let source = other_id(id);
-    let task = kept(state, visit, &source).ok()?;
+    let task = find_task(state, visit, &source).ok()?;
     let fails = task.has_no_upgrade(Resolution::K4);
     let work = task.upgrades[1].as_mut()?;
     let has_ended = work.ask(visit.pace, visit.now);

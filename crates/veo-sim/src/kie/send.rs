@@ -28,7 +28,7 @@ pub(crate) struct Callback {
 }
 
 /// Returns whether a callback may be sent to a URL.
-pub(crate) fn is_here(url: &str) -> bool {
+pub(crate) fn is_on_this_machine(url: &str) -> bool {
     Receiver::of(url).is_some()
 }
 
@@ -118,7 +118,7 @@ async fn deliver(receiver: &Receiver, request: Request<Full<Bytes>>) -> Result<u
     let who = &receiver.authority;
     let stream = TcpStream::connect(&receiver.addresses[..])
         .await
-        .map_err(|error| format!("Nobody takes callbacks at {who}: {error}."))?;
+        .map_err(|error| format!("No server accepts callbacks at {who}: {error}."))?;
     exchange(stream, request)
         .await
         .map_err(|error| format!("{who} broke off before it answered: {error}."))
@@ -173,7 +173,7 @@ mod tests {
             "http://localhost:1",
             "http://[::1]:1/",
         ] {
-            assert!(is_here(url), "{url}");
+            assert!(is_on_this_machine(url), "{url}");
         }
         for url in [
             "https://127.0.0.1:1/hook",
@@ -193,7 +193,7 @@ mod tests {
             "a b",
             "",
         ] {
-            assert!(!is_here(url), "{url}");
+            assert!(!is_on_this_machine(url), "{url}");
             let refusal = send(&callback(url), None, 1).await.unwrap_err();
             assert!(
                 refusal.contains("to this machine only; give a callBackUrl"),
@@ -205,15 +205,15 @@ mod tests {
     #[tokio::test]
     async fn a_receiver_that_does_not_answer_is_named() {
         // Another socket has this port, and does not listen.
-        let taken = TcpSocket::new_v4().unwrap();
-        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let free = taken.local_addr().unwrap();
+        let unused = TcpSocket::new_v4().unwrap();
+        unused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = unused.local_addr().unwrap();
         let error = send(&callback(&format!("http://{free}/hook")), None, 1)
             .await
             .unwrap_err();
         assert!(
             error.starts_with(&format!(
-                "Nobody takes callbacks at {free}: Connection refused"
+                "No server accepts callbacks at {free}: Connection refused"
             )),
             "{error}"
         );

@@ -45,7 +45,7 @@ pub(crate) const TO_4K: Upgrade = Upgrade {
 };
 
 /// Finds a task of the account and of the form of the request. Its record must still exist.
-pub(crate) fn kept<'a>(
+pub(crate) fn find_task<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
     id: &str,
@@ -62,15 +62,15 @@ pub(crate) fn kept<'a>(
 }
 
 /// Counts a question about a task. Returns the task, and whether it has ended.
-pub(crate) fn asked<'a>(
+pub(crate) fn count_question<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
     id: &str,
 ) -> Result<(&'a mut Task, bool), Refusal> {
-    kept(state, visit, id)?;
+    find_task(state, visit, id)?;
     let progress = state.ask(&visit.account, id);
     let has_ended = matches!(progress, Some(Progress::Ended));
-    Ok((kept(state, visit, id)?, has_ended))
+    Ok((find_task(state, visit, id)?, has_ended))
 }
 
 /// Finds a task of the account that has become a video of Veo 3.1 and is no upgrade.
@@ -80,7 +80,7 @@ pub(crate) fn finished<'a>(
     id: &str,
 ) -> Result<&'a mut Task, Refusal> {
     state.settle(id);
-    let task = kept(state, visit, id)?;
+    let task = find_task(state, visit, id)?;
     if task.current.is_some_and(|current| current.tier.is_empty()) {
         return Err(INVALID);
     }

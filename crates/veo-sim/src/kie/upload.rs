@@ -36,7 +36,7 @@ pub(crate) async fn answer(visit: &Visit<'_>) -> Reply {
         "upload_base64" => base64_upload(visit),
         "upload_stream" => stream_upload(visit).await,
         "upload_url" => url_upload(visit),
-        _ => Err(error(501, Some(&visit.is_not_played()))),
+        _ => Err(error(501, Some(&visit.not_simulated()))),
     };
     answer.unwrap_or_else(|refusal| refusal)
 }

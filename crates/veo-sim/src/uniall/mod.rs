@@ -3,9 +3,9 @@
 mod content;
 mod create;
 mod errors;
-mod forms;
 mod models;
 mod query;
+mod shapes;
 
 use std::borrow::Cow;
 
@@ -15,8 +15,8 @@ use crate::reply::Reply;
 use crate::visit::Visit;
 
 pub(crate) use errors::error;
-pub(crate) use forms::reshape;
 pub(crate) use models::list as models;
+pub(crate) use shapes::reshape;
 
 /// Converts other paths of the same operations to the path in the specification. UniAll's pages have some of these
 /// paths, and the gateway software that UniAll most likely runs has the others.
@@ -39,7 +39,7 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
         "query_video" => query::query(visit),
         "video_content" => content::content(visit),
         _ => {
-            let why = visit.is_not_played();
+            let why = visit.not_simulated();
             Err(error(501, Some("not_implemented"), Some(&why)))
         }
     };

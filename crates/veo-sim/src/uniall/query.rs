@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::errors::task_error;
-use super::forms::enveloped;
+use super::shapes::enveloped;
 use crate::media;
 use crate::reply::Reply;
 use crate::scenario::Fate;
@@ -60,7 +60,7 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
         Some((code, words)) => json!({ "message": words, "code": code }),
         None => Value::Null,
     };
-    // This field plays the members that are not documented.
+    // This field stands for the members that are not documented.
     job["trace_id"] = json!(upstream);
     if task.fate == Fate::Filtered {
         job["raiMediaFilteredCount"] = json!(1);

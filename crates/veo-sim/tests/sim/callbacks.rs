@@ -180,7 +180,7 @@ async fn a_callback_has_the_result_of_the_task() {
         assert_eq!(
             returned,
             urls.is_none(),
-            "{fate:?}: the charge is returned although nobody has asked"
+            "{fate:?}: the charge is returned without a question about the task"
         );
     }
 }
@@ -585,9 +585,9 @@ async fn only_receivers_on_this_machine_are_called() {
     let sim = start(scenario(Pace::AtOnce, Callbacks::default())).await;
     let user = User::new(&sim, "key");
     // Another socket has this port, and no server listens there.
-    let taken = TcpSocket::new_v4().unwrap();
-    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let free = taken.local_addr().unwrap();
+    let unused = TcpSocket::new_v4().unwrap();
+    unused.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = unused.local_addr().unwrap();
     for (number, url) in [
         "https://hook.example.net/",
         "http://10.0.0.1/hook",
@@ -637,7 +637,7 @@ async fn only_receivers_on_this_machine_are_called() {
         assert!(
             result
                 .unwrap_err()
-                .starts_with(&format!("Nobody takes callbacks at {free}"))
+                .starts_with(&format!("No server accepts callbacks at {free}"))
         );
     }
 }

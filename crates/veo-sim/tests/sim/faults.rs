@@ -460,7 +460,7 @@ async fn a_fault_decides_outcome_and_price() {
             assert_eq!(
                 second.status(),
                 Some(200),
-                "{case}: only the first one goes wrong"
+                "{case}: only the first request goes wrong"
             );
             assert_eq!(sim.charges().len(), 1 + usize::from(*charged), "{case}");
         }
@@ -1025,7 +1025,7 @@ async fn an_upgrade_to_4k_can_have_an_id_and_a_record_of_its_own() {
             .await;
         assert_eq!(
             unknown["msg"], "record is null.",
-            "before there is an upgrade"
+            "the id of the upgrade is known before the call"
         );
 
         let reply = user
@@ -1055,7 +1055,7 @@ async fn an_upgrade_to_4k_can_have_an_id_and_a_record_of_its_own() {
         assert_eq!(
             user.record(&id).await["response"]["resolution"],
             "720p",
-            "{fate}: that of the video stays"
+            "{fate}: the record of the video has changed"
         );
         let stranger = User::new(&sim, "another")
             .get(&format!("/api/v1/veo/record-info?taskId={upgrade}"))

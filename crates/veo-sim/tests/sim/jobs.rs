@@ -240,7 +240,11 @@ async fn only_its_own_account_and_form_know_a_task() {
     user.task_end(&current).await;
     sim.advance(Duration::from_secs(15 * 24 * 3600));
     let path = format!("/api/v1/jobs/recordInfo?taskId={current}");
-    assert_eq!(user.get(&path).await, no_record, "nobody after 14 days");
+    assert_eq!(
+        user.get(&path).await,
+        no_record,
+        "a record is older than 14 days"
+    );
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn an_accepted_request_costs_its_price_once() {
     assert_eq!(
         charges(&sim).last(),
         Some(&("generate", 370.0)),
-        "images make the dearest one cheaper"
+        "images make the dearest video cheaper"
     );
     let id = user.kie_task(json!({ "prompt": "A kite" })).await;
     assert_eq!(
@@ -304,7 +304,7 @@ async fn each_api_key_is_an_account_of_its_own() {
     assert_eq!(
         one.balance().await,
         1190.75,
-        "the account at UniAll is another one"
+        "kie.ai and UniAll share an account"
     );
 
     // Accounts are separate even if they store files with the same names.
@@ -401,7 +401,7 @@ async fn a_call_that_the_scenario_does_not_expect_is_named() {
             "call 4 (GET /v1/videos/none): call 1 of query_video, of which at most 0 were expected",
             "call 5 (GET /v1/none?a=b): there is no GET /v1/none",
             "call 6 (GET /media/a%20b.mp4): call 1 of media, of which at most 0 were expected",
-            "call 6 (GET /media/a%20b.mp4): a key was sent to a media host",
+            "call 6 (GET /media/a%20b.mp4): an API key was sent to a media host",
         ]
     );
 }
@@ -461,7 +461,7 @@ async fn the_record_of_a_call_is_bounded() {
 }
 
 #[tokio::test]
-async fn expectations_count_over_all_keys_and_both_providers() {
+async fn expectations_count_all_api_keys_and_both_providers() {
     let once = |name: &str| Scenario::new(name, "").expect("submit", 1);
     for (kie, uniall, is_surprise) in [
         ("key", "key", true),
@@ -641,13 +641,13 @@ async fn a_call_is_recorded_with_a_body_of_short_json() {
 
 #[tokio::test]
 async fn a_line_is_printed_for_each_answered_call() {
-    let (told, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
     let scenario = Scenario::new("test", "")
         .fault("submit", 1..=1, Fault::Hang)
         .fault("submit", 2..=2, Fault::status(503));
     let builder = Sim::builder()
         .scenario(scenario)
-        .on_call(move |line| told.send(line.to_owned()).unwrap());
+        .on_call(move |line| sender.send(line.to_owned()).unwrap());
     let sim = builder.start().await.unwrap();
     for path in ["/api/v1/veo/generate", "/api/v1/veo/extend", "/"] {
         crate::Raw::exchange_until_silent(&sim, crate::request("POST", path, "key", "{}")).await;
@@ -775,7 +775,7 @@ fn every_scenario_of_the_catalogue_has_a_description() {
         assert_eq!(
             Scenario::named(name).as_ref(),
             Some(scenario),
-            "{name}: there is no other of this name"
+            "{name}: another scenario has this name"
         );
         assert!(
             description.ends_with('.') && description.len() > 10,

@@ -191,8 +191,8 @@ fn the_program_lists_the_scenarios_and_has_help() {
 fn the_program_refuses_wrong_arguments_in_one_sentence() {
     let broken = File::new("broken", "name = 'own'\npace = 'fast'\n");
     let impossible = File::new("impossible", "name = 'own'\ncredits = -1\n");
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
     for (arguments, complaint) in [
         (&["--prot", "1"][..], "error: invalid option '--prot'"),
         (&["--port"], "error: missing argument for option '--port'"),

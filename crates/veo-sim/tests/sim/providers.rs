@@ -267,7 +267,7 @@ async fn kie_has_no_link_for_an_extension_that_was_filtered() {
 }
 
 #[tokio::test]
-async fn kie_tells_the_balance_and_makes_download_links() {
+async fn kie_returns_the_balance_and_makes_download_links() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let balance = user.get("/api/v1/chat/credit").await;
@@ -324,7 +324,7 @@ async fn kie_tells_the_balance_and_makes_download_links() {
 }
 
 #[tokio::test]
-async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
+async fn kie_stores_uploads_with_the_type_of_their_name() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let form = |rest: &str| {
@@ -736,7 +736,7 @@ async fn an_api_key_is_needed_for_everything_but_media() {
     let reply = user.http.get(url).bearer_auth("key").send().await.unwrap();
     assert_eq!(
         (reply.status().as_u16(), &*reply.text().await.unwrap()),
-        (400, "A key was sent to a media host.")
+        (400, "An API key was sent to a media host.")
     );
     assert_eq!(sim.surprises().len(), 1);
 }
@@ -861,9 +861,9 @@ async fn uniall_has_several_paths_for_one_operation() {
     assert_eq!(sim.surprises(), [""; 0]);
 }
 
-/// An operation that the simulator does not play would answer 501.
+/// An operation that the simulator does not have would answer 501.
 #[tokio::test]
-async fn every_operation_of_the_specifications_is_played() {
+async fn every_operation_of_the_specifications_is_simulated() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let table = Sim::table();
@@ -883,7 +883,7 @@ async fn every_operation_of_the_specifications_is_played() {
     assert!(
         !surprises
             .iter()
-            .any(|surprise| surprise.contains("does not play")),
+            .any(|surprise| surprise.contains("does not have")),
         "{surprises:?}"
     );
 }

@@ -1,4 +1,4 @@
-//! The other forms of kie.ai's replies and callbacks.
+//! The other shapes of kie.ai's replies and callbacks.
 
 use std::mem::take;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::shape::{Shape, each_member, each_object};
 use crate::state::iso_8601;
 
-/// Puts a reply into another form, which can also change its HTTP status. A form of UniAll leaves the reply unchanged.
+/// Puts a reply into another shape, which can also change its HTTP status. A shape of UniAll leaves the reply
+/// unchanged.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
     // The result of the current form is a text that contains JSON, and the shape applies inside it too.
     let result = read_result(reply);
@@ -32,8 +33,11 @@ fn read_result(reply: &mut Value) -> Option<()> {
 
 /// Replaces the JSON of a result, if it is still there, by its text.
 fn write_result(reply: &mut Value) {
-    for place in ["/data/resultJson", "/data/result_json"] {
-        if let Some(result) = reply.pointer_mut(place).filter(|result| result.is_object()) {
+    for pointer in ["/data/resultJson", "/data/result_json"] {
+        if let Some(result) = reply
+            .pointer_mut(pointer)
+            .filter(|result| result.is_object())
+        {
             *result = Value::from(result.to_string());
         }
     }

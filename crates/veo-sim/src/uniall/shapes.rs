@@ -1,15 +1,15 @@
-//! The other forms of UniAll's replies.
+//! The other shapes of UniAll's replies.
 
 use serde_json::{Value, json};
 
 use super::content;
 use crate::shape::Shape;
 
-/// Puts a reply into another form. A form of kie.ai leaves it unchanged. `base` is the URL of the API.
+/// Puts a reply into another shape. A shape of kie.ai leaves the reply unchanged. `base` is the URL of the API.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, base: &str) {
     match shape {
         Shape::Nulls | Shape::NumbersAsText | Shape::UnknownFields => shape.apply(reply),
-        // All other forms are about tasks, so they leave refusals unchanged.
+        // All other shapes are about tasks, so they leave refusals unchanged.
         _ if reply.get("id").is_none() => {}
         Shape::UnknownState => reply["status"] = json!("dreaming"),
         Shape::NoData => *reply = json!({ "code": "success", "message": "", "data": null }),
