@@ -30,7 +30,7 @@ pub struct Fixture {
 
 impl Fixture {
     /// The body as an error stores it, if there is one.
-    pub fn kept(&self) -> Option<String> {
+    pub fn excerpt(&self) -> Option<String> {
         Some(veo_transport::excerpt(&self.body, 4096)).filter(|text| !text.is_empty())
     }
 
@@ -117,17 +117,17 @@ fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     fixtures
 }
 
-/// Returns one text for each operation of a provider, with the result of `tell` for each reply, if there is one.
-pub async fn told(
+/// Returns one text for each operation of a provider, with the result of `describe` for each reply, if there is one.
+pub async fn texts_of_replies(
     server: &MockServer,
     provider: &str,
     operations: &[&str],
-    tell: impl AsyncFn(&Fixture) -> Option<String>,
+    describe: impl AsyncFn(&Fixture) -> Option<String>,
 ) -> BTreeMap<String, String> {
     let mut texts = BTreeMap::<String, String>::new();
     for fixture in fixtures(provider, operations) {
         fixture.serve(server).await;
-        if let Some(text) = tell(&fixture).await {
+        if let Some(text) = describe(&fixture).await {
             texts.entry(fixture.operation).or_default().push_str(&text);
         }
     }

@@ -59,7 +59,7 @@ pub(crate) async fn open(path: &str) -> Outcome<()> {
         cpu += self::worked()? - worked;
         jobs = ledger.list(Which::All).await?.len();
     }
-    println!("| jobs | to open | CPU time |");
+    println!("| jobs | to open (median) | CPU time (mean) |");
     println!("| --: | --: | --: |");
     println!(
         "| {jobs} | {:.2} s | {:.2} s |",

@@ -67,7 +67,7 @@ fn memory(name: &str) -> Outcome<usize> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().split(' ').next());
     Ok(kilobytes
-        .ok_or("only Linux tells the memory of a process")?
+        .ok_or("the memory of a process can be read on Linux only")?
         .parse::<usize>()?
         << 10)
 }
@@ -77,7 +77,7 @@ fn worked() -> Outcome<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat
         .rsplit_once(") ")
-        .ok_or("Linux tells it, and this is none")?;
+        .ok_or("the CPU time of a process can be read on Linux only")?;
     // The four fields are the time in user mode and in the kernel, of this process and of its children.
     let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND)

@@ -52,7 +52,7 @@ pub(crate) struct Tally {
 }
 
 /// A simulator, and a program that is started again and again.
-struct Place {
+struct Setup {
     folder: TempDir,
     disk: Disk,
     sim: Sim,
@@ -97,18 +97,18 @@ impl Round {
             .unwrap();
         runtime.block_on(async {
             let mut chance = Rng::with_seed(self.seed ^ 1);
-            let place = Place::new(self, &mut chance).await;
+            let setup = Setup::new(self, &mut chance).await;
             let mut tally = Tally::default();
             for _ in 0..chance.usize(2..=6) {
-                place.interrupt(&mut chance, &mut tally).await;
+                setup.interrupt(&mut chance, &mut tally).await;
             }
-            place.finish(&mut chance).await;
-            place.compare(tally, self.seed).await
+            setup.finish(&mut chance).await;
+            setup.compare(tally, self.seed).await
         })
     }
 }
 
-impl Place {
+impl Setup {
     async fn new(round: &Round, chance: &mut Rng) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::new(&folder.path().join("disk"));
@@ -119,7 +119,7 @@ impl Place {
         };
         let scenario = scenario(chance, round.jobs, pace);
         let sim = Sim::builder().scenario(scenario).start().await.unwrap();
-        let place = Self {
+        let setup = Self {
             disk,
             sim,
             way: round.way,
@@ -132,8 +132,8 @@ impl Place {
             web: reqwest::Client::builder().no_proxy().build().unwrap(),
             folder,
         };
-        place.write_batch();
-        place
+        setup.write_batch();
+        setup
     }
 
     /// Starts the program, sometimes with a full disk, and kills it.
@@ -332,17 +332,21 @@ impl Place {
             assert_eq!(task, charged, "seed {seed}: {entry:?}");
             tally.failed += usize::from(entry.state == EntryState::Failed);
             tally.rejected += usize::from(task.is_none());
-            let told = entry.attempts.last().and_then(|attempt| attempt.credits);
-            if let (Some(told), Some(charge)) = (told, charge) {
-                assert_eq!(cents(told), cents(charge.credits), "seed {seed}: {entry:?}");
-                tally.cents += cents(told);
+            let credits = entry.attempts.last().and_then(|attempt| attempt.credits);
+            if let (Some(credits), Some(charge)) = (credits, charge) {
+                assert_eq!(
+                    cents(credits),
+                    cents(charge.credits),
+                    "seed {seed}: {entry:?}"
+                );
+                tally.cents += cents(credits);
             }
         }
         // A wish without an entry was never sent.
         let has_entry = |prompt: &String| entries.iter().any(|entry| prompt_of(entry) == prompt);
         assert!(
             charges.keys().all(has_entry),
-            "seed {seed}: it is forgotten"
+            "seed {seed}: the ledger has no entry of a charge"
         );
         tally.known = tally.charges - tally.settled;
         tally

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let replicas = match ledger.as_str() {
         "none" => {
-            told(client.submit(&request).await);
+            print_outcome(client.submit(&request).await);
             return Ok(());
         }
         "file" => {
@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     for replica in replicas {
-        told(replica.submit_once("order 17", &request).await);
+        print_outcome(replica.submit_once("order 17", &request).await);
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ async fn open(config: &Config) -> Result<PostgresLedger, Box<dyn Error>> {
 }
 
 #[allow(clippy::print_stdout, reason = "this is a program")]
-fn told(submission: Submission) {
+fn print_outcome(submission: Submission) {
     match submission {
         Submission::Accepted(job) => println!("accepted: {}", job.reference),
         Submission::Rejected(error) => println!("rejected: {error}"),

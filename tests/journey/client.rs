@@ -44,7 +44,7 @@ async fn a_state_takes_one_question_and_its_error_names_the_job() {
         let client = Client::new(kie.form(form)).unwrap();
         let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await
         else {
-            panic!("it is accepted")
+            panic!("the request was not accepted")
         };
         let before = sim.calls().len();
         assert_eq!(client.state(&job).await.unwrap(), state);
@@ -180,7 +180,7 @@ async fn an_uploader_stores_images_and_makes_no_videos() {
 
     let client = client.with_uploader(Kie::new(access).unwrap());
     let Submission::Accepted(job) = client.submit(&request).await else {
-        panic!("it is accepted")
+        panic!("the request was not accepted")
     };
     assert_eq!(
         (job.reference.provider.as_str(), sim.submits()),
@@ -228,13 +228,13 @@ async fn an_image_is_checked_before_anything_is_sent() {
         ),
     ];
     for (image, wanted) in table {
-        let told = image
+        let fault = image
             .check()
             .await
             .map_or_else(|error| error.to_string(), |()| String::new());
         assert!(
-            told.ends_with(wanted) && told.is_empty() == wanted.is_empty(),
-            "{told:?} is not {wanted:?}"
+            fault.ends_with(wanted) && fault.is_empty() == wanted.is_empty(),
+            "{fault:?} is not {wanted:?}"
         );
     }
 }
@@ -354,7 +354,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
             "b:t1",
         ),
     ];
-    for (stop_after, fault, taken, wanted) in table {
+    for (stop_after, at, wanted_steps, wanted) in table {
         let steps = Steps::new(stop_after);
         let client = Client::new(Stuck::new("a", fault, &steps))
             .unwrap()
@@ -367,9 +367,9 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
         {
             Submission::Accepted(job) => job.reference.to_string(),
             Submission::Rejected(error) => {
-                let answers = (error.kind(), error.charged(), error.resend(), error.fault());
+                let advice = (error.kind(), error.charged(), error.resend(), error.fault());
                 assert_eq!(
-                    answers,
+                    advice,
                     (ErrorKind::Stopped, Charged::No, Resend::Same, Fault::Caller),
                     "{stop_after}"
                 );
@@ -383,8 +383,8 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
         let steps = steps.0.0.lock().unwrap().join(", ");
         assert_eq!(
             (steps.as_str(), outcome.as_str()),
-            (taken, wanted),
-            "stopped after {stop_after:?}, with the fault {fault:?}"
+            (wanted_steps, wanted),
+            "stopped after {stop_after:?}, stuck at {at:?}"
         );
     }
 }
@@ -463,7 +463,7 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
                 let Submission::Accepted(job) =
                     client.submit(&VideoRequest::text("A red kite")).await
                 else {
-                    panic!("it is accepted")
+                    panic!("the request was not accepted")
                 };
                 client.wait(&job).await.unwrap();
             });

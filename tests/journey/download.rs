@@ -15,7 +15,7 @@ use veo_core::{
 };
 use veo_core::{Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
-use veo_tests::{KEY, recorder, serve_json, told};
+use veo_tests::{KEY, recorder, serve_json, texts_of_replies};
 
 use crate::FORMS;
 use crate::spans::record;
@@ -213,7 +213,7 @@ impl Provider for Links {
     }
 
     fn submit<'a>(&'a self, _: &'a Offer) -> BoxFuture<'a, Submission> {
-        panic!("nothing is made here")
+        panic!("this provider makes no videos")
     }
 
     fn state<'a>(&'a self, _: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
@@ -351,7 +351,7 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
             Ok(()),
         ),
         (
-            "cut, with nothing to know it by but its length",
+            "cut, with only the length to recognise the file by",
             vec![cut(""), rest(CUT, "")],
             vec!["", by_length],
             Ok(()),
@@ -369,7 +369,7 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
             Ok(()),
         ),
         (
-            "a length that is not told again",
+            "a length that is not repeated",
             vec![
                 cut(""),
                 send(
@@ -428,19 +428,19 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
             Ok(()),
         ),
         (
-            "a part nobody asked for",
+            "a part that was not requested",
             vec![rest(CUT, etag), whole(CLIP)],
             vec!["", ""],
             Ok(()),
         ),
         (
-            "all of it as a part that nobody asked for",
+            "the whole file as a part that was not requested",
             vec![part_from_start(total)],
             vec![""],
             Ok(()),
         ),
         (
-            "the first part of it, that nobody asked for",
+            "the first part, which was not requested",
             vec![part_from_start(CUT), rest(CUT, "")],
             vec!["", by_length],
             Ok(()),
@@ -525,7 +525,7 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
             Err("HTTP 500"),
         ),
         (
-            "never there",
+            "a media host that never answers",
             vec![Reply::Send(Vec::new())],
             vec![""; 5],
             Err("the media host cannot be reached"),
@@ -658,7 +658,7 @@ async fn an_expired_link_is_renewed_in_two_ways() {
             Ok(()),
         ),
         (
-            "never ready, and there is no other",
+            "never ready, and the provider has no other link",
             never_ready.url.as_str(),
             Some(never_ready.url.as_str()),
             None,
@@ -686,14 +686,14 @@ async fn an_expired_link_is_renewed_in_two_ways() {
             Err("HTTP 403, and there is no other link that works"),
         ),
         (
-            "there is none",
+            "the provider has no other link",
             bad,
             Some(bad),
             None,
             Err("HTTP 403, and there is no other link that works"),
         ),
         (
-            "another that may not be followed",
+            "another link that may not be followed",
             bad,
             Some("ftp://example.net"),
             None,
@@ -925,7 +925,7 @@ async fn links_into_private_networks_are_not_followed() {
             name,
         );
     }
-    assert_eq!(host.ranges().len(), 0, "nobody was asked");
+    assert_eq!(host.ranges().len(), 0, "no media host was asked");
     for name in ["127.0.0.1", "127.1", "localhost"] {
         outcome(
             &client(impatient()),
@@ -1259,7 +1259,7 @@ async fn each_known_failure_of_the_video_route_is_reported() {
     let url = format!("{}/v1/videos/task_x/content", server.uri());
     let video = Video::new(JobRef::new("uniall", "task_x"), vec![url]);
     let folder = tempfile::tempdir().unwrap();
-    let texts = told(&server, "uniall", uniall_api::OPERATIONS, async |fixture| {
+    let texts = texts_of_replies(&server, "uniall", uniall_api::OPERATIONS, async |fixture| {
         if fixture.operation != "video_content" {
             return None;
         }

@@ -24,12 +24,12 @@ const NEW: &str = "/api/v1/jobs/createTask";
 const NEW_RECORD: &str = "/api/v1/jobs/recordInfo";
 
 /// A kie.ai whose replies the test sets, and a ledger.
-struct Place {
+struct FakeKie {
     server: MockServer,
     folder: TempDir,
 }
 
-impl Place {
+impl FakeKie {
     async fn new() -> Self {
         Self {
             server: MockServer::start().await,
@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// Lets the current form accept every request.
-    async fn takes_tasks(&self) {
+    async fn accepts_tasks(&self) {
         self.answers(
             NEW,
             json_reply(
@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// Waits until an attempt of the key is rejected, and returns the entry.
-    async fn rejected(&self, key: &str) -> Entry {
+    async fn rejected_entry(&self, key: &str) -> Entry {
         let ledger = self.ledger().await;
         loop {
             let entry = ledger.entry(key).await.unwrap();
@@ -91,7 +91,7 @@ impl Place {
     }
 
     /// The paths of all requests, in order.
-    async fn asked(&self) -> Vec<String> {
+    async fn requested_paths(&self) -> Vec<String> {
         let requests = self.server.received_requests().await.unwrap();
         requests
             .iter()
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-/// A ledger that fails to record an outcome, or whose process ends right after an outcome was recorded.
+/// A ledger that fails to store an outcome, or whose process ends right after an outcome was stored.
 #[derive(Debug)]
 enum Faulty {
     Full(FileLedger),
@@ -326,19 +326,23 @@ async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
         ),
     ];
     for (name, request, reply, is_switched) in rows {
-        let place = Place::new().await;
+        let fake = FakeKie::new().await;
         let path = if request == kite() {
             OLD
         } else {
             OLD_EXTENSION
         };
-        place.answers(path, reply).await;
-        place.takes_tasks().await;
-        let client = place.client(KieForm::Auto).await;
+        fake.answers(path, reply).await;
+        fake.accepts_tasks().await;
+        let client = fake.client(KieForm::Auto).await;
         let submission = client.submit_once("a", &request).await;
         let entry = client.entry("a").await.unwrap().unwrap();
         if !is_switched {
-            assert_eq!(place.asked().await, [path], "{name}: {submission:?}");
+            assert_eq!(
+                fake.requested_paths().await,
+                [path],
+                "{name}: {submission:?}"
+            );
             assert_eq!(entry.attempts.len(), 1, "{name}");
             continue;
         }
@@ -367,7 +371,7 @@ async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
             matches!(&again, Submission::Accepted(job) if job.refusals.is_empty()),
             "{name}: {again:?}"
         );
-        assert_eq!(place.asked().await, [path, NEW, NEW], "{name}");
+        assert_eq!(fake.requested_paths().await, [path, NEW, NEW], "{name}");
         assert!(
             client.models().any(|model| model.name == "veo/extend"),
             "{name}"
@@ -380,15 +384,15 @@ async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
 async fn the_successor_of_veo_is_asked_in_the_current_form() {
     let omni = "google/gemini-omni-flash-1-1";
     for form in [KieForm::Auto, KieForm::Old, KieForm::Current] {
-        let place = Place::new().await;
+        let fake = FakeKie::new().await;
         let retired = "The model veo3_lite is no longer available";
         let reply = json_reply(200, refusal(422, retired));
-        place.answers(OLD, reply).await;
-        place.takes_tasks().await;
-        let client = place.client(form).await;
+        fake.answers(OLD, reply).await;
+        fake.accepts_tasks().await;
+        let client = fake.client(form).await;
         if form != KieForm::Current {
             let Submission::Rejected(error) = client.submit(&kite()).await else {
-                panic!("it is rejected")
+                panic!("the request was not rejected")
             };
             let others = format!("kie can still be asked for veo3, veo3_fast or {omni}");
             assert_eq!(
@@ -397,13 +401,13 @@ async fn the_successor_of_veo_is_asked_in_the_current_form() {
             );
         }
         let Submission::Accepted(job) = client.submit(&kite().model(omni).seconds(4)).await else {
-            panic!("it is accepted")
+            panic!("the request was not accepted")
         };
         assert_eq!(
             (job.reference.to_string().as_str(), job.offer.model.as_str()),
             ("kie+jobs:new1", omni)
         );
-        let sent: Value = place
+        let sent: Value = fake
             .server
             .received_requests()
             .await
@@ -426,19 +430,18 @@ async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
         (KieForm::Old, OLD, None),
         (KieForm::Current, NEW, Some("kie+jobs:new1")),
     ] {
-        let place = Place::new().await;
-        place
-            .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+        let fake = FakeKie::new().await;
+        fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
             .await;
-        place.takes_tasks().await;
-        let client = place.client(form).await;
+        fake.accepts_tasks().await;
+        let client = fake.client(form).await;
         let line = match client.submit(&kite()).await {
             Submission::Accepted(job) => Some(job.reference.to_string()),
             Submission::Rejected(error) if error.kind() == ErrorKind::Retired => None,
             other => panic!("{other:?}"),
         };
         assert_eq!(
-            (line.as_deref(), place.asked().await),
+            (line.as_deref(), fake.requested_paths().await),
             (wanted, vec![path.to_owned()])
         );
     }
@@ -447,12 +450,11 @@ async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
 /// A field that the current form does not have must not be dropped silently.
 #[tokio::test]
 async fn a_request_is_not_sent_in_a_form_that_lacks_its_fields() {
-    let place = Place::new().await;
-    place
-        .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+    let fake = FakeKie::new().await;
+    fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
         .await;
-    place.takes_tasks().await;
-    let client = place.client(KieForm::Auto).await;
+    fake.accepts_tasks().await;
+    let client = fake.client(KieForm::Auto).await;
     let why = async |request: &VideoRequest| match client.submit(request).await {
         Submission::Rejected(error) => error,
         other => panic!("{other:?}"),
@@ -473,21 +475,19 @@ async fn a_request_is_not_sent_in_a_form_that_lacks_its_fields() {
     for (request, reason) in rows {
         assert_eq!(why(&request).await.to_string(), format!("kie: {reason}"));
     }
-    assert_eq!(place.asked().await, [OLD]);
+    assert_eq!(fake.requested_paths().await, [OLD]);
 }
 
 #[tokio::test]
 async fn a_rejection_has_the_reasons_of_both_forms() {
-    let place = Place::new().await;
-    place
-        .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+    let fake = FakeKie::new().await;
+    fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
         .await;
-    place
-        .answers(NEW, json_reply(200, refusal(402, "Credits insufficient")))
+    fake.answers(NEW, json_reply(200, refusal(402, "Credits insufficient")))
         .await;
-    let client = place.client(KieForm::Auto).await;
+    let client = fake.client(KieForm::Auto).await;
     let Submission::Rejected(error) = client.submit(&kite()).await else {
-        panic!("it is rejected")
+        panic!("the request was not rejected")
     };
     assert_eq!(
         error.to_string(),
@@ -498,15 +498,14 @@ async fn a_rejection_has_the_reasons_of_both_forms() {
 /// A step sends in the other form too, even if it has to wait for the limit between the two forms.
 #[tokio::test]
 async fn a_step_sends_in_the_other_form_too() {
-    let place = Place::new().await;
-    place
-        .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+    let fake = FakeKie::new().await;
+    fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
         .await;
-    place.takes_tasks().await;
+    fake.accepts_tasks().await;
     let limit = Limit::new(1, Duration::from_millis(300));
-    let client = place.limited(KieForm::Auto, limit).await;
+    let client = fake.limited(KieForm::Auto, limit).await;
     client.want("a", &kite()).await.unwrap();
-    while place.asked().await.len() < 2 {
+    while fake.requested_paths().await.len() < 2 {
         let step = client.step("a").await.unwrap();
         assert!(matches!(step, Step::AgainAfter(_)), "{step:?}");
     }
@@ -520,35 +519,33 @@ async fn a_process_that_ends_between_two_forms_loses_nothing() {
     let done = success(json!({ "taskId": "new1", "state": "success",
                                "resultJson": json!({ "resultUrls": ["https://tempfile.example.net/v/kite.mp4"] }).to_string() }));
     for is_queued in [true, false] {
-        let place = Place::new().await;
-        place
-            .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+        let fake = FakeKie::new().await;
+        fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
             .await;
-        place.takes_tasks().await;
-        place
-            .answers(NEW_RECORD, json_reply(200, done.clone()))
+        fake.accepts_tasks().await;
+        fake.answers(NEW_RECORD, json_reply(200, done.clone()))
             .await;
-        let client = place.client(KieForm::Auto).await;
+        let client = fake.client(KieForm::Auto).await;
         let ending = client
             .clone()
-            .with_ledger(Faulty::UntilTheEnd(place.ledger().await));
+            .with_ledger(Faulty::UntilTheEnd(fake.ledger().await));
         let entry = if is_queued {
             client.want("a", &kite()).await.unwrap();
             tokio::select! {
                 step = ending.step("a") => panic!("{step:?}"),
-                entry = place.rejected("a") => entry,
+                entry = fake.rejected_entry("a") => entry,
             }
         } else {
             let request = kite();
             tokio::select! {
                 submission = ending.submit_once("a", &request) => panic!("{submission:?}"),
-                entry = place.rejected("a") => entry,
+                entry = fake.rejected_entry("a") => entry,
             }
         };
         assert_eq!(attempts(&entry), [(None, true)]);
 
         // The next process does not know that the old form is gone.
-        let client = place.client(KieForm::Auto).await;
+        let client = fake.client(KieForm::Auto).await;
         if is_queued {
             assert_eq!(entry.state, EntryState::Wanted);
             let (sender, mut handed) = tokio::sync::mpsc::unbounded_channel();
@@ -573,7 +570,7 @@ async fn a_process_that_ends_between_two_forms_loses_nothing() {
         let entry = client.entry("a").await.unwrap().unwrap();
         let wanted = [(None, true), (None, true), (Some("jobs"), false)];
         assert_eq!(attempts(&entry), wanted);
-        assert_eq!(place.asked().await[..3], [OLD, OLD, NEW]);
+        assert_eq!(fake.requested_paths().await[..3], [OLD, OLD, NEW]);
     }
 }
 
@@ -599,14 +596,13 @@ async fn an_image_of_this_machine_is_uploaded_once_for_both_forms() {
 /// kie.ai counts the requests of an account in both forms together, and so does the ledger for all processes.
 #[tokio::test]
 async fn both_forms_share_the_limit_of_the_account() {
-    let place = Place::new().await;
-    place
-        .answers(OLD, json_reply(200, success(json!({ "taskId": "old1" }))))
+    let fake = FakeKie::new().await;
+    fake.answers(OLD, json_reply(200, success(json!({ "taskId": "old1" }))))
         .await;
-    place.takes_tasks().await;
+    fake.accepts_tasks().await;
     let limit = Limit::new(4, Duration::from_secs(600));
-    let old = place.limited(KieForm::Old, limit).await;
-    let current = place.limited(KieForm::Current, limit).await;
+    let old = fake.limited(KieForm::Old, limit).await;
+    let current = fake.limited(KieForm::Current, limit).await;
     for (number, client) in [&old, &current, &old].into_iter().enumerate() {
         let submission = client.submit_once(&number.to_string(), &kite()).await;
         assert!(
@@ -619,7 +615,7 @@ async fn both_forms_share_the_limit_of_the_account() {
     let upgrade = old.want_upgrade(&job, Resolution::K4, None).await.unwrap();
     old.step(&upgrade.key).await.unwrap();
     let four = [OLD, NEW, OLD, NEW];
-    assert_eq!(place.asked().await, four);
+    assert_eq!(fake.requested_paths().await, four);
     let larger = old
         .want_upgrade(&job, Resolution::P1080, None)
         .await
@@ -628,7 +624,7 @@ async fn both_forms_share_the_limit_of_the_account() {
     for (client, key) in [(&old, "a"), (&current, "a"), (&current, &*larger.key)] {
         let step = client.step(key).await.unwrap();
         assert!(matches!(step, Step::AgainAfter(_)), "{key}: {step:?}");
-        assert_eq!(place.asked().await, four, "{key}");
+        assert_eq!(fake.requested_paths().await, four, "{key}");
     }
 }
 
@@ -638,18 +634,17 @@ async fn a_job_of_a_named_account_names_its_form() {
     let url = "https://tempfile.example.net/v/kite.mp4";
     let done = success(json!({ "taskId": "new1", "state": "success",
                                "resultJson": json!({ "resultUrls": [url] }).to_string() }));
-    let place = Place::new().await;
-    place
-        .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+    let fake = FakeKie::new().await;
+    fake.answers(OLD, json_reply(404, refusal(404, "Not Found")))
         .await;
-    place.takes_tasks().await;
-    place.answers(NEW_RECORD, json_reply(200, done)).await;
-    let kie = Kie::new(Access::new(KEY).base_url(place.server.uri())).unwrap();
+    fake.accepts_tasks().await;
+    fake.answers(NEW_RECORD, json_reply(200, done)).await;
+    let kie = Kie::new(Access::new(KEY).base_url(fake.server.uri())).unwrap();
     let client = Client::new(kie.named("studio")).unwrap();
     let poll = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
-    let client = client.with_poll(poll).with_ledger(place.ledger().await);
+    let client = client.with_poll(poll).with_ledger(fake.ledger().await);
     let Submission::Accepted(job) = client.submit_once("a", &kite()).await else {
-        panic!("it is accepted")
+        panic!("the request was not accepted")
     };
     let line = job.reference.to_string();
     assert_eq!(line, "kie@studio+jobs:new1");
@@ -670,14 +665,14 @@ async fn a_passing_rejection_makes_the_entry_wanted_at_once() {
         (refusal(422, "The prompt is too long"), EntryState::Rejected),
     ];
     for (reply, state) in rows {
-        let place = Place::new().await;
-        place.answers(NEW, json_reply(200, reply.clone())).await;
-        let client = place.client(KieForm::Current).await;
+        let fake = FakeKie::new().await;
+        fake.answers(NEW, json_reply(200, reply.clone())).await;
+        let client = fake.client(KieForm::Current).await;
         client.want("a", &kite()).await.unwrap();
-        let ending = client.with_ledger(Faulty::UntilTheEnd(place.ledger().await));
+        let ending = client.with_ledger(Faulty::UntilTheEnd(fake.ledger().await));
         let entry = tokio::select! {
             step = ending.step("a") => panic!("{step:?}"),
-            entry = place.rejected("a") => entry,
+            entry = fake.rejected_entry("a") => entry,
         };
         assert_eq!(entry.state, state, "{reply}");
     }
@@ -691,20 +686,19 @@ async fn a_passing_refusal_leaves_an_upgrade_wanted() {
                                "resultJson": json!({ "resultUrl": url }).to_string() }));
     let larger = success(json!({ "resultUrl": url }));
     let task = success(json!({ "taskId": "new1" }));
-    for (job, path, taken) in [
+    for (job, path, reply) in [
         ("kie:t1", "/api/v1/veo/get-1080p-video", larger),
         ("kie+jobs:t1", NEW, task),
     ] {
-        let place = Place::new().await;
+        let fake = FakeKie::new().await;
         let busy = json_reply(200, refusal(429, "Too many requests"));
         let mock = Mock::given(wiremock::matchers::path(path)).respond_with(busy);
-        mock.up_to_n_times(2).mount(&place.server).await;
-        place.answers(path, json_reply(200, taken)).await;
-        place
-            .answers(NEW_RECORD, json_reply(200, finished.clone()))
+        mock.up_to_n_times(2).mount(&fake.server).await;
+        fake.answers(path, json_reply(200, reply)).await;
+        fake.answers(NEW_RECORD, json_reply(200, finished.clone()))
             .await;
         let job: JobRef = job.parse().unwrap();
-        let client = place.client(KieForm::Auto).await;
+        let client = fake.client(KieForm::Auto).await;
         let want = client.want_upgrade(&job, Resolution::P1080, None);
         let key = want.await.unwrap().key;
         let step = client.step(&key).await.unwrap();
@@ -713,7 +707,7 @@ async fn a_passing_refusal_leaves_an_upgrade_wanted() {
         assert_eq!(entry.state, EntryState::Wanted, "{job}");
         drop(client);
 
-        let client = place.client(KieForm::Auto).await;
+        let client = fake.client(KieForm::Auto).await;
         let (sender, mut handed) = tokio::sync::mpsc::unbounded_channel();
         let hand_on = |_, step| {
             let _ = sender.send(step);
@@ -722,7 +716,7 @@ async fn a_passing_refusal_leaves_an_upgrade_wanted() {
         client.run(hand_on).await.unwrap();
         let step = handed.try_recv();
         assert!(matches!(step, Ok(Step::Video(_))), "{job}: {step:?}");
-        let asked = place.asked().await;
+        let asked = fake.requested_paths().await;
         let calls = asked.iter().filter(|asked| *asked == path).count();
         assert_eq!(calls, 3, "{job}: {asked:?}");
     }
@@ -740,25 +734,21 @@ async fn a_job_is_asked_about_in_its_own_form() {
     );
     for form in [KieForm::Auto, KieForm::Old, KieForm::Current] {
         for (line, path) in [("kie:t1", OLD_RECORD), ("kie+jobs:t1", NEW_RECORD)] {
-            let place = Place::new().await;
-            place
-                .answers(OLD_RECORD, json_reply(200, old.clone()))
-                .await;
-            place
-                .answers(NEW_RECORD, json_reply(200, new.clone()))
-                .await;
+            let fake = FakeKie::new().await;
+            fake.answers(OLD_RECORD, json_reply(200, old.clone())).await;
+            fake.answers(NEW_RECORD, json_reply(200, new.clone())).await;
             let job: JobRef = line.parse().unwrap();
-            let video = place.client(form).await.wait(&job).await.unwrap();
+            let video = fake.client(form).await.wait(&job).await.unwrap();
             assert_eq!(
-                (video.urls, place.asked().await),
+                (video.urls, fake.requested_paths().await),
                 (vec![url.to_owned()], vec![path.to_owned()]),
                 "{line}"
             );
         }
     }
-    let place = Place::new().await;
+    let fake = FakeKie::new().await;
     let job: JobRef = "kie+later:t1".parse().unwrap();
-    let error = place
+    let error = fake
         .client(KieForm::Auto)
         .await
         .wait(&job)
@@ -783,15 +773,14 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
         (Resolution::P1080, json!({ "taskId": "t1" })),
         (Resolution::K4, json!({ "task_id": "t1" })),
     ] {
-        let place = Place::new().await;
-        place.takes_tasks().await;
+        let fake = FakeKie::new().await;
+        fake.accepts_tasks().await;
         let mock = Mock::given(path(NEW_RECORD)).respond_with(json_reply(200, waiting.clone()));
-        mock.up_to_n_times(2).mount(&place.server).await;
-        place
-            .answers(NEW_RECORD, json_reply(200, done.clone()))
+        mock.up_to_n_times(2).mount(&fake.server).await;
+        fake.answers(NEW_RECORD, json_reply(200, done.clone()))
             .await;
         let job: JobRef = "kie+jobs:t1".parse().unwrap();
-        let video = place
+        let video = fake
             .client(KieForm::Old)
             .await
             .upgrade(&job, to)
@@ -803,19 +792,18 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
             "{to}"
         );
         // Another process wants the same upgrade here.
-        place
-            .client(KieForm::Auto)
+        fake.client(KieForm::Auto)
             .await
             .upgrade(&job, to)
             .await
             .unwrap();
-        let asked = place.asked().await;
+        let asked = fake.requested_paths().await;
         assert_eq!(
             asked.iter().filter(|path| *path == NEW).count(),
             1,
             "{to}: {asked:?}"
         );
-        let sent: Value = place.server.received_requests().await.unwrap()[0]
+        let sent: Value = fake.server.received_requests().await.unwrap()[0]
             .body_json()
             .unwrap();
         assert_eq!(sent["input"], input);
@@ -825,16 +813,15 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
 /// After a lost reply no process sends the upgrade again, until a person has settled it.
 #[tokio::test]
 async fn an_upgrade_with_a_lost_reply_is_not_sent_again() {
-    let place = Place::new().await;
-    place
-        .answers(NEW, json_reply(200, refusal(500, "Server Error")))
+    let fake = FakeKie::new().await;
+    fake.answers(NEW, json_reply(200, refusal(500, "Server Error")))
         .await;
     let done = success(
         json!({ "taskId": "new7", "state": "success", "model": "veo/get-4k-video",
                                "resultJson": json!({ "resultUrls": ["https://tempfile.example.net/v/large.mp4"] }).to_string() }),
     );
-    place.answers(NEW_RECORD, json_reply(200, done)).await;
-    let client = place.client(KieForm::Auto).await;
+    fake.answers(NEW_RECORD, json_reply(200, done)).await;
+    let client = fake.client(KieForm::Auto).await;
     let job: JobRef = "kie+jobs:t1".parse().unwrap();
     for _ in 0..3 {
         let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
@@ -842,13 +829,13 @@ async fn an_upgrade_with_a_lost_reply_is_not_sent_again() {
     }
     let step = client.step("kie+jobs:t1:4k").await.unwrap();
     assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
-    assert_eq!(place.asked().await, [NEW]);
+    assert_eq!(fake.requested_paths().await, [NEW]);
     // The task is named without its form, as kie.ai's own log names it.
     let found = Settlement::Accepted(JobRef::new("kie", "new7"));
     client.settle("kie+jobs:t1:4k", found).await.unwrap();
     let video = client.upgrade(&job, Resolution::K4).await.unwrap();
     assert_eq!(video.job.to_string(), "kie+jobs:t1:4k");
-    assert_eq!(place.asked().await, [NEW, NEW_RECORD, NEW_RECORD]);
+    assert_eq!(fake.requested_paths().await, [NEW, NEW_RECORD, NEW_RECORD]);
 }
 
 /// A settlement names the wrong task if the record of the task has another request, or if another entry has the task.
@@ -863,7 +850,7 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
     let no_upgrade = |task| format!("kie+jobs:{task} is not an upgrade, but kie+jobs:t1:4k is");
     let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
     let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
-    let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
+    let in_use = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
     // The model of the record, the request in the record, the named task, and why the task cannot be the upgrade.
     let rows = [
         (None, Some(own.clone()), "new7", None),
@@ -875,21 +862,21 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
         (None, Some(extension), "new7", Some(no_upgrade("new7"))),
         (None, Some(video), "new7", Some(no_upgrade("new7"))),
         (None, None, "t1", Some(no_upgrade("t1"))),
-        (None, Some(own), "new1", Some(taken)),
+        (None, Some(own), "new1", Some(in_use)),
     ];
     for (model, param, task, why) in rows {
-        let place = Place::new().await;
+        let fake = FakeKie::new().await;
         let record = json!({ "taskId": task, "state": "waiting", "model": model,
                              "param": param.as_ref().map(Value::to_string) });
         let reply = json_reply(200, success(record));
-        place.answers(NEW_RECORD, reply).await;
-        let client = place.client(KieForm::Auto).await;
+        fake.answers(NEW_RECORD, reply).await;
+        let client = fake.client(KieForm::Auto).await;
         // Another upgrade gets its own task first. Then the reply to this upgrade is lost.
-        let taken = json_reply(200, success(json!({ "taskId": "new1" })));
-        let mock = Mock::given(path(NEW)).respond_with(taken);
-        mock.up_to_n_times(1).mount(&place.server).await;
+        let accepted = json_reply(200, success(json!({ "taskId": "new1" })));
+        let mock = Mock::given(path(NEW)).respond_with(accepted);
+        mock.up_to_n_times(1).mount(&fake.server).await;
         let lost = json_reply(200, refusal(500, "Server Error"));
-        place.answers(NEW, lost).await;
+        fake.answers(NEW, lost).await;
         for (job, to) in [
             ("kie+jobs:t3", Resolution::P1080),
             ("kie+jobs:t1", Resolution::K4),
@@ -900,8 +887,8 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
         }
         let found = Settlement::Accepted(JobRef::new("kie", task));
         let settled = client.settle("kie+jobs:t1:4k", found).await;
-        let told = settled.as_ref().err().map(Error::to_string);
-        assert_eq!(told, why, "{model:?} {param:?}");
+        let error = settled.as_ref().err().map(Error::to_string);
+        assert_eq!(error, why, "{model:?} {param:?}");
         if let Ok(entry) = settled {
             assert_eq!(entry.own_task(), Some(task));
         }
@@ -911,13 +898,13 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
 /// The task of an upgrade cannot be the video of a request, even if its record has no request.
 #[tokio::test]
 async fn an_upgrade_does_not_settle_a_request() {
-    let place = Place::new().await;
+    let fake = FakeKie::new().await;
     let lost = json_reply(200, refusal(500, "Server Error"));
-    place.answers(NEW, lost).await;
+    fake.answers(NEW, lost).await;
     let record = json!({ "taskId": "new7", "state": "waiting", "model": "veo/get-4k-video" });
     let reply = json_reply(200, success(record));
-    place.answers(NEW_RECORD, reply).await;
-    let client = place.client(KieForm::Current).await;
+    fake.answers(NEW_RECORD, reply).await;
+    let client = fake.client(KieForm::Current).await;
     let sent = client.submit_once("a", &kite()).await;
     assert!(matches!(sent, Submission::Unknown(_)), "{sent:?}");
     let found = Settlement::Accepted(JobRef::new("kie", "new7"));
@@ -930,11 +917,11 @@ async fn an_upgrade_does_not_settle_a_request() {
 
 /// The error names the task of the upgrade, so that it is not lost.
 #[tokio::test]
-async fn an_unrecorded_upgrade_is_named_in_the_error() {
-    let place = Place::new().await;
-    place.takes_tasks().await;
-    let client = place.client(KieForm::Auto).await;
-    let client = client.with_ledger(Faulty::Full(place.ledger().await));
+async fn an_upgrade_that_is_not_stored_is_named_in_the_error() {
+    let fake = FakeKie::new().await;
+    fake.accepts_tasks().await;
+    let client = fake.client(KieForm::Auto).await;
+    let client = client.with_ledger(Faulty::Full(fake.ledger().await));
     let job: JobRef = "kie+jobs:t1".parse().unwrap();
     let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
     assert_eq!(
@@ -945,33 +932,33 @@ async fn an_unrecorded_upgrade_is_named_in_the_error() {
             "kie+jobs:t1: kie+jobs:t1:4k is paid for and is not on record: the disk is full. Keep the name of its task: kie+jobs:new1"
         )
     );
-    assert_eq!(place.asked().await, [NEW]);
+    assert_eq!(fake.requested_paths().await, [NEW]);
 }
 
 /// The current form can have another price, so the job has a warning, even if its request was planned before.
 #[tokio::test]
 async fn a_job_of_the_current_form_has_its_warnings() {
-    let place = Place::new().await;
+    let fake = FakeKie::new().await;
     let gone = json_reply(404, refusal(404, "Not Found"));
-    place.answers(OLD_EXTENSION, gone).await;
-    place.takes_tasks().await;
-    let client = place.client(KieForm::Auto).await;
+    fake.answers(OLD_EXTENSION, gone).await;
+    fake.accepts_tasks().await;
+    let client = fake.client(KieForm::Auto).await;
     let first = client.prepare(&extension()).await.unwrap();
     let second = client.prepare(&extension()).await.unwrap();
     for prepared in [first, second] {
-        assert!(!is_tier_told(&prepared.offers()[0].warnings));
+        assert!(!warns_of_tier(&prepared.offers()[0].warnings));
         let Submission::Accepted(job) = client.send(prepared).await else {
-            panic!("it is accepted")
+            panic!("the request was not accepted")
         };
         assert!(
-            is_tier_told(&job.offer.warnings),
+            warns_of_tier(&job.offer.warnings),
             "{:?}",
             job.offer.warnings
         );
     }
 }
 
-fn is_tier_told(warnings: &[String]) -> bool {
+fn warns_of_tier(warnings: &[String]) -> bool {
     let start = "tier: kie.ai's current form has no word for the tier of an extension";
     warnings.iter().any(|warning| warning.starts_with(start))
 }
@@ -996,19 +983,19 @@ async fn a_rejection_says_why_the_current_form_was_not_asked() {
         ),
     ];
     for (form, request, reason) in rows {
-        let place = Place::new().await;
+        let fake = FakeKie::new().await;
         let gone = json_reply(404, refusal(404, "Not Found"));
-        place.answers(OLD, gone.clone()).await;
-        place.answers(OLD_EXTENSION, gone).await;
-        let client = place.client(form).await;
+        fake.answers(OLD, gone.clone()).await;
+        fake.answers(OLD_EXTENSION, gone).await;
+        let client = fake.client(form).await;
         let Submission::Rejected(error) = client.submit(&request).await else {
-            panic!("it is rejected")
+            panic!("the request was not rejected")
         };
         assert_eq!(
             error.to_string(),
             format!("kie.ai answered with code 404: Not Found; kie: {reason}")
         );
-        assert_eq!(place.asked().await.len(), 1);
+        assert_eq!(fake.requested_paths().await.len(), 1);
     }
 }
 
@@ -1025,13 +1012,11 @@ async fn only_models_that_can_make_the_video_are_named() {
         ),
     ];
     for (request, others) in rows {
-        let place = Place::new().await;
-        place
-            .answers(OLD, json_reply(200, refusal(422, gone)))
-            .await;
-        let client = place.client(KieForm::Auto).await;
+        let fake = FakeKie::new().await;
+        fake.answers(OLD, json_reply(200, refusal(422, gone))).await;
+        let client = fake.client(KieForm::Auto).await;
         let Submission::Rejected(error) = client.submit(&request.tier(Tier::Fast)).await else {
-            panic!("it is rejected")
+            panic!("the request was not rejected")
         };
         assert_eq!(
             error.to_string(),

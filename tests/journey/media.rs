@@ -51,8 +51,8 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
     let missing = FAST.len() - FAST.len() / 2;
     let fragments = boxes(FRAGMENTS);
     let without_end = fragments[..fragments.len() - 1].concat();
-    let told = with_duration(&without_end, 1000, 8000);
-    let cut_and_told = with_duration(&half, 1000, 8000);
+    let whole_with_duration = with_duration(&without_end, 1000, 8000);
+    let cut_with_duration = with_duration(&half, 1000, 8000);
     // Two segments, each with some of the fragments.
     let segment = |seconds: u32| [0, seconds, 0].map(u32::to_be_bytes).concat();
     let head = [60, u32::from_be_bytes(*b"sidx"), 0, 1, 1, 0, 0, 2].map(u32::to_be_bytes);
@@ -145,12 +145,12 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
         ),
         (
             "the same with its length in the header",
-            vec![without_length(&told)],
+            vec![without_length(&whole_with_duration)],
             well(),
         ),
         (
             "cut where a fragment ends, with its length in the header",
-            vec![without_length(&cut_and_told)],
+            vec![without_length(&cut_with_duration)],
             Err("neither the file nor the host gives its length; 4.0 s arrived"),
         ),
         (

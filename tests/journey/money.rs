@@ -8,7 +8,7 @@ use veo_core::{
     Access, Client, JobRef, Kie, KieForm, Provider, Resend, Submission, UniAll, Unknown,
     VideoRequest,
 };
-use veo_tests::{KEY, recorder, serve_bytes, told};
+use veo_tests::{KEY, recorder, serve_bytes, texts_of_replies};
 
 fn show(submission: Submission) -> String {
     match submission {
@@ -51,7 +51,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
         ("kie", KIE, &current, "create_task"),
     ];
     for ((provider, operations, asked, paid), offer) in rows.into_iter().zip(offers) {
-        let texts = told(&server, provider, operations, async |fixture| {
+        let texts = texts_of_replies(&server, provider, operations, async |fixture| {
             if fixture.operation != paid {
                 return None;
             }
@@ -59,7 +59,12 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
             if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) =
                 &submission
             {
-                assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
+                assert_eq!(
+                    error.reply(),
+                    fixture.excerpt().as_deref(),
+                    "{}",
+                    fixture.name
+                );
             }
             let outcome = show(submission);
             assert_eq!(

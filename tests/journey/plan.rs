@@ -284,8 +284,8 @@ fn a_link_that_no_provider_can_follow_is_refused() {
             let plan = client.plan(&request);
             let is_planned = plan.offers.iter().any(|offer| offer.provider == "kie");
             assert_eq!(is_planned, is_good, "{link}: {:?}", plan.refusals);
-            let told = format!("{:?}", plan.refusals);
-            assert!(!told.contains("secret"), "{told}");
+            let refusals = format!("{:?}", plan.refusals);
+            assert!(!refusals.contains("secret"), "{refusals}");
         }
     }
 }
@@ -379,8 +379,8 @@ fn the_models_are_those_of_the_specifications() {
         assert_eq!(names.len(), client.models().count(), "each model once");
     }
     for model in models() {
-        let takes_references = model.modes.contains(&Mode::References);
-        assert_eq!(*model.references.end() > 0, takes_references, "{model:?}");
+        let accepts_references = model.modes.contains(&Mode::References);
+        assert_eq!(*model.references.end() > 0, accepts_references, "{model:?}");
     }
     // The length of an extension is fixed, and the successor of Veo has enums of its own.
     for model in models().filter(|model| !model.seconds.is_empty() && !model.is_named_only) {
@@ -511,7 +511,7 @@ fn specified_models(provider: &str) -> Vec<&'static str> {
 }
 
 /// The fields without a word in the vocabulary, since only one provider has them.
-const OF_THE_CALLER: &[&str] = &[
+const ONLY_IN_EXTRA: &[&str] = &[
     "enableFallback",
     "enable_fallback",
     "extra_body",
@@ -537,7 +537,7 @@ fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
         let pointer = format!("/{provider}/$defs/{schema}/properties");
         let properties = contract.pointer(&pointer).unwrap().as_object().unwrap();
         for field in properties.keys() {
-            if !OF_THE_CALLER.contains(&field.as_str()) {
+            if !ONLY_IN_EXTRA.contains(&field.as_str()) {
                 fields.push((provider, schema, field.clone()));
             }
         }
@@ -609,7 +609,7 @@ fn every_field_is_in_the_vocabulary_or_is_extra() {
             let Some(word) = word else {
                 panic!(
                     "{field} of {schema} in openapi/{provider}.yaml has no word in the vocabulary: give it a row in \
-                     the COVERED tables of {file}, or name it in OF_THE_CALLER here ({said:?})"
+                     the COVERED tables of {file}, or name it in ONLY_IN_EXTRA here ({said:?})"
                 );
             };
             assert!(

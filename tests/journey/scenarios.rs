@@ -91,7 +91,7 @@ async fn journey(
         Ok(saved) => saved,
         Err(error) => return failed("saving", &error),
     };
-    let mut end = told(&job, &video, &saved);
+    let mut end = described(&job, &video, &saved);
     // A record of the current form has no size, so a caller who finds the video too small requests the upgrade.
     if job.offer.form.is_some() && is_smaller(&saved, resolution) {
         let larger = match client.upgrade(&job, resolution).await {
@@ -100,7 +100,7 @@ async fn journey(
         };
         std::fs::remove_file(&file).unwrap();
         let saved = client.download(&larger, &file).await.unwrap();
-        end = format!("{end}; upgrade: {}", told(&job, &larger, &saved));
+        end = format!("{end}; upgrade: {}", described(&job, &larger, &saved));
     }
     (end, None)
 }
@@ -112,7 +112,7 @@ fn words(error: &veo_core::Error) -> String {
 }
 
 /// Describes a saved video, and its differences from the request.
-fn told(job: &Job, video: &Video, saved: &Saved) -> String {
+fn described(job: &Job, video: &Video, saved: &Saved) -> String {
     let media = &saved.media;
     let receipt = Receipt::new(job, video, saved);
     let complaints: Vec<_> = receipt
@@ -171,7 +171,7 @@ fn is_upgrade(call: &Call) -> bool {
 }
 
 /// Checks that the request was sent at most once in each form, and that only one form has accepted it.
-fn check_paid_once(sim: &Sim, told: Option<Charged>, case: &str) {
+fn check_paid_once(sim: &Sim, charged: Option<Charged>, case: &str) {
     let report = sim.report();
     let calls = sim.calls();
     let (upgrades, videos): (Vec<&Call>, Vec<&Call>) =
@@ -192,11 +192,11 @@ fn check_paid_once(sim: &Sim, told: Option<Charged>, case: &str) {
 
     let charges = sim.charges();
     let is_of_video = |charge: &&Charge| videos.iter().any(|call| call.number == charge.call);
-    let taken = charges.iter().filter(is_of_video).count();
-    match told {
-        Some(Charged::No) => assert_eq!(taken, 0, "{case}\n{report}"),
-        Some(Charged::Yes) | None => assert_eq!(taken, 1, "{case}\n{report}"),
-        Some(Charged::Unknown) => assert!(taken <= 1, "{case}\n{report}"),
+    let paid = charges.iter().filter(is_of_video).count();
+    match charged {
+        Some(Charged::No) => assert_eq!(paid, 0, "{case}\n{report}"),
+        Some(Charged::Yes) | None => assert_eq!(paid, 1, "{case}\n{report}"),
+        Some(Charged::Unknown) => assert!(paid <= 1, "{case}\n{report}"),
     }
 }
 
@@ -226,7 +226,7 @@ async fn every_scenario(snapshot: &str, asked: Asked) {
         let callback = &scenario.callback;
         let calls = asked.is_some() && callback.key.is_some() && !callback.reordered;
         let callback_url = calls.then(|| receiver.uri());
-        let (end, told) = journey(
+        let (end, charged) = journey(
             &client(&sim, asked, name),
             name,
             callback_url,
@@ -234,12 +234,12 @@ async fn every_scenario(snapshot: &str, asked: Asked) {
         )
         .await;
         let case = format!("{snapshot} {name}: {end}");
-        check_paid_once(&sim, told, &case);
+        check_paid_once(&sim, charged, &case);
         assert_eq!(sim.surprises(), [""; 0], "{case}");
         let is_saved = folder.path().join("kite.mp4").exists();
         assert_eq!(
             is_saved,
-            told.is_none(),
+            charged.is_none(),
             "{case}: a file means success, and success a file"
         );
         text.push_str(&format!(

@@ -105,21 +105,21 @@ async fn row(what: &str, url: &str, count: &AtomicUsize) -> String {
 }
 
 fn cell(submission: &Submission, arrived: usize) -> String {
-    assert!(arrived <= 1, "a paid request was sent {arrived} times");
-    let told = match submission {
+    assert!(arrived <= 1, "a paid request arrived {arrived} times");
+    let outcome = match submission {
         Submission::Accepted(job) => format!("accepted `{}`", job.reference),
         Submission::Rejected(error) => {
             format!("rejected, {:?}, resend: {:?}", error.kind(), error.resend())
         }
         Submission::Unknown(_) => "unknown".to_owned(),
     };
-    format!("{arrived} | {told}")
+    format!("{arrived} | {outcome}")
 }
 
 #[tokio::test]
 async fn no_paid_request_arrives_twice() {
     let mut table = String::from(
-        "| what happens | kie.ai: arrived | and the caller is told | UniAll: arrived | and the caller is told |\n\
+        "| what happens | kie.ai: requests that arrived | the caller gets | UniAll: requests that arrived | the caller gets |\n\
          | --- | --: | --- | --: | --- |\n",
     );
 
@@ -144,7 +144,7 @@ async fn no_paid_request_arrives_twice() {
         waiting.push(stream);
     }
     table += &row(
-        "the connection never comes about",
+        "the connection times out",
         &format!("http://{address}"),
         &AtomicUsize::new(0),
     )
@@ -159,10 +159,13 @@ async fn no_paid_request_arrives_twice() {
     let busy = r#"{"code":429,"msg":"Rate Limited","message":"Rate Limited","data":null}"#;
     let rows = [
         (
-            "it is read, and the connection closed",
+            "the request is read, and the connection is closed",
             Then::Answer(String::new()),
         ),
-        ("it is read, and the connection reset", Then::Reset),
+        (
+            "the request is read, and the connection is reset",
+            Then::Reset,
+        ),
         (
             "the head of the reply is cut",
             Then::Answer("HTTP/1.1 200 OK\r\ncontent-len".to_owned()),
@@ -198,7 +201,7 @@ async fn no_paid_request_arrives_twice() {
         ("524 with HTML", answer("524 Unknown", html)),
         ("200 with `{}`", answer("200 OK", "{}")),
         ("200 with an error", answer("200 OK", refusal)),
-        ("no answer at all", Then::Hang),
+        ("no reply ever comes", Then::Hang),
     ];
     for (what, then) in rows {
         let (url, count) = server(then).await;
@@ -223,7 +226,7 @@ async fn stale_connections() -> String {
         cells.push(cell(&submission, count.swap(0, Ordering::SeqCst)));
     }
     format!(
-        "| a connection of an earlier question has died | {} |\n",
+        "| the server has closed the connection of an earlier question | {} |\n",
         cells.join(" | ")
     )
 }

@@ -57,7 +57,7 @@ async fn a_log_names_the_job_and_no_secret() {
         let client = Client::new(kie).unwrap().with_poll(poll);
         let request = VideoRequest::text("A secret prompt");
         let Submission::Accepted(job) = client.submit(&request).await else {
-            panic!("it is accepted")
+            panic!("the request was not accepted")
         };
         let video = client.wait(&job).await.unwrap();
         drop(recording);

@@ -8,7 +8,7 @@ use veo_core::{
     Access, Charged, Client, Error, ErrorKind, Fault, JobRef, Kie, Poll, Provider, Resend,
     Resolution, State, Subject, UniAll, Upgrade, VideoRequest,
 };
-use veo_tests::{Fixture, KEY, recorder, told};
+use veo_tests::{Fixture, KEY, recorder, texts_of_replies};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -79,7 +79,7 @@ async fn every_reply_to_a_question_has_a_state() {
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let (kie_job, uniall_job) = (JobRef::new("kie", "t1"), JobRef::new("uniall", "t1"));
     let current_job: JobRef = "kie+jobs:t1".parse().unwrap();
-    let tell = async |fixture: &Fixture| {
+    let describe = async |fixture: &Fixture| {
         let check = |error: &Error| {
             assert_eq!(
                 error.job().map(|job| job.task.as_str()),
@@ -87,7 +87,12 @@ async fn every_reply_to_a_question_has_a_state() {
                 "{}",
                 fixture.name
             );
-            assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
+            assert_eq!(
+                error.reply(),
+                fixture.excerpt().as_deref(),
+                "{}",
+                fixture.name
+            );
         };
         let shown = match fixture.operation.as_str() {
             operation @ ("record_info" | "get_task" | "query_video") => {
@@ -130,7 +135,7 @@ async fn every_reply_to_a_question_has_a_state() {
         ("kie", kie_api::OPERATIONS),
         ("uniall", uniall_api::OPERATIONS),
     ] {
-        for (operation, text) in told(&server, provider, operations, &tell).await {
+        for (operation, text) in texts_of_replies(&server, provider, operations, &describe).await {
             insta::assert_snapshot!(format!("{provider}_{operation}_states"), text);
         }
     }
@@ -254,7 +259,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
             .submit(&VideoRequest::text("A kite").resolution(asked))
             .await
         else {
-            panic!("it is accepted")
+            panic!("the request was not accepted")
         };
         // Another process would have the job only as text.
         let job: JobRef = job.reference.to_string().parse().unwrap();
@@ -449,11 +454,11 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
             assert!(state.contains(wanted), "{states:?}");
         }
     }
-    let nobody: Vec<_> = client(&server)
+    let unknown: Vec<_> = client(&server)
         .states(JobRef::new("somebody", "t1"))
         .collect()
         .await;
-    assert!(nobody.len() == 1 && nobody[0].is_err(), "{nobody:?}");
+    assert!(unknown.len() == 1 && unknown[0].is_err(), "{unknown:?}");
 }
 
 #[tokio::test]

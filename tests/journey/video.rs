@@ -128,14 +128,14 @@ async fn every_mode_is_saved_in_every_resolution() {
             if name == "kie+jobs"
                 && let Some((_, why)) = refused.iter().find(|(of, _)| *of == mode)
             {
-                let told = plan.refusals.iter().any(|it| it.to_string().contains(why));
-                assert!(plan.offers.is_empty() && told, "{case}: {plan:?}");
+                let is_explained = plan.refusals.iter().any(|it| it.to_string().contains(why));
+                assert!(plan.offers.is_empty() && is_explained, "{case}: {plan:?}");
                 continue;
             }
             let planned = plan.offers.remove(0);
 
             let Submission::Accepted(job) = client.submit(&request).await else {
-                panic!("{case} is accepted")
+                panic!("{case} was not accepted")
             };
             let mut states = Vec::new();
             let video = client
@@ -297,7 +297,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     let sim = Sim::start().await.unwrap();
     let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
     let Submission::Accepted(job) = client.submit(&request).await else {
-        panic!("UniAll accepts the request")
+        panic!("UniAll did not accept the request")
     };
     assert_eq!(
         (job.reference.provider.as_str(), job.refusals.len()),
@@ -345,7 +345,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
         .unwrap()
         .or(uniall(&sim));
     let Submission::Unknown(unknown) = client.submit(&request).await else {
-        panic!("the request may have been charged")
+        panic!("the outcome is not unknown")
     };
     silent.await.unwrap();
     assert_eq!(sim.calls().len(), 3);
@@ -423,7 +423,7 @@ async fn each_account_of_a_provider_is_asked_once() {
             .starts_with("kie@studio: provider: this client has kie@studio already")
     );
     let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
-        panic!("the second account accepts the request")
+        panic!("the second account did not accept the request")
     };
     assert!(
         job.reference.to_string().starts_with("kie@studio:"),
@@ -531,7 +531,7 @@ async fn a_receipt_lists_the_differences_from_the_request() {
     ];
     for (request, wanted) in table {
         let Submission::Accepted(mut job) = client.submit(&request).await else {
-            panic!("the request is accepted")
+            panic!("the request was not accepted")
         };
         let video = client.wait(&job).await.unwrap();
         let saved = client

@@ -93,7 +93,7 @@ fn every_known_callback_is_read_or_refused() {
         };
         // Each callback has another second, so none is a repetition.
         let now = at(TIME + number as u64);
-        let told =
+        let result =
             match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
                 Ok(Delivery::First(notice)) => {
                     assert!(
@@ -108,7 +108,7 @@ fn every_known_callback_is_read_or_refused() {
                 Ok(repeated) => panic!("{name}: {repeated:?}"),
                 Err(error) => format!("refused: {error}"),
             };
-        text.push_str(&format!("{name}\n    {told}\n"));
+        text.push_str(&format!("{name}\n    {result}\n"));
     }
     insta::assert_snapshot!("callbacks", text);
 }
@@ -621,7 +621,7 @@ async fn repeated_callbacks_are_recognised_and_jobs_confirmed() {
 
         let requests = received(&receiver, wanted.len()).await;
         let webhooks = webhooks();
-        let mut told = Vec::new();
+        let mut seen = Vec::new();
         for (number, (request, whose)) in requests.iter().zip(wanted).enumerate() {
             let (notice, first) = match webhooks
                 .verify("/webhook", &request.headers, &request.body)
@@ -641,8 +641,8 @@ async fn repeated_callbacks_are_recognised_and_jobs_confirmed() {
                 notice.job.clone(),
                 request.headers["X-Webhook-Timestamp"].clone(),
             );
-            assert_eq!(first, !told.contains(&signed), "{name}: call {number}");
-            told.push(signed);
+            assert_eq!(first, !seen.contains(&signed), "{name}: call {number}");
+            seen.push(signed);
             assert!(
                 matches!(
                     client.state(&notice.job).await.unwrap(),

@@ -290,8 +290,8 @@ fn a_long_reply_takes_a_bounded_amount_of_memory() {
         for ((provider, client), wanted) in
             [("kie", &kie), ("uniall", &uniall)].into_iter().zip(wanted)
         {
-            let told = runtime.block_on(ask(client, provider));
-            assert_eq!(told, wanted, "{provider}: {start}{middle}..{end}");
+            let found = runtime.block_on(ask(client, provider));
+            assert_eq!(found, wanted, "{provider}: {start}{middle}..{end}");
             assert!(
                 peak() < most * MIB,
                 "{} MiB after {provider}: {start}{middle}..{end}",

@@ -12,7 +12,9 @@ use kie_api::{Client, Config, Error, OPERATIONS, Reply};
 use serde::Serialize;
 use serde_json::json;
 
-use veo_tests::{KEY, last_request, recorder, requests, retry_after, serve_json, told, variations};
+use veo_tests::{
+    KEY, last_request, recorder, requests, retry_after, serve_json, texts_of_replies, variations,
+};
 
 const TASK: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
@@ -124,7 +126,7 @@ fn show(result: &Result<String, Error>) -> String {
 async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let texts = told(&server, "kie", OPERATIONS, async |fixture| {
+    let texts = texts_of_replies(&server, "kie", OPERATIONS, async |fixture| {
         let result = call(&client, &fixture.operation).await;
         Some(format!("{}\n   {}\n", fixture.name, show(&result)))
     });
@@ -281,14 +283,14 @@ async fn a_record_repeats_its_request() {
         ),
     ];
     let server = recorder().await;
-    for (place, request, wanted) in table {
+    for (field, request, wanted) in table {
         let mut reply = json!({ "code": 200, "data": { "taskId": TASK, "model": "veo-3-1", "state": "waiting" } });
-        reply["data"][place] = json!(request);
+        reply["data"][field] = json!(request);
         serve_json(&server, &reply).await;
         let record = client(&server.uri()).get_task().task_id(TASK).send().await;
         let asked = record.unwrap().into_inner().data.unwrap().asked();
-        let told = [&asked.prompt, &asked.model, &asked.kind, &asked.task];
-        assert_eq!(told.map(|text| text.as_deref()), wanted, "{request}");
+        let fields = [&asked.prompt, &asked.model, &asked.kind, &asked.task];
+        assert_eq!(fields.map(|text| text.as_deref()), wanted, "{request}");
     }
 }
 

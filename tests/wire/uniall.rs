@@ -6,7 +6,9 @@ use uniall_api::types::{
 };
 use uniall_api::{Client, Config, Error, OPERATIONS, Reply};
 
-use veo_tests::{KEY, last_request, recorder, requests, retry_after, serve_json, told, variations};
+use veo_tests::{
+    KEY, last_request, recorder, requests, retry_after, serve_json, texts_of_replies, variations,
+};
 
 const TASK: &str = "task_Zk3vQ8mW1tYb6nRc0sLd5fHj2gXp9aUe";
 
@@ -64,7 +66,7 @@ fn show(result: &Result<Reply<VideoTask>, Error>) -> String {
 async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let texts = told(&server, "uniall", OPERATIONS, async |fixture| {
+    let texts = texts_of_replies(&server, "uniall", OPERATIONS, async |fixture| {
         // The client does not decode a video, and only returns its address.
         if fixture.operation == "video_content" {
             return None;

@@ -197,7 +197,10 @@ fn state(input: &[u8], provider: &dyn Provider, job: &JobRef) {
     };
     let whole = made_of(Arrival::Whole);
     assert_eq!(made_of(Arrival::InParts), whole);
-    assert!(made_of(Arrival::Cut).is_err(), "it is not all there");
+    assert!(
+        made_of(Arrival::Cut).is_err(),
+        "a reply that is cut off was accepted"
+    );
     let state = match whole {
         Ok(described) => described.state,
         Err(error) => {
