@@ -354,7 +354,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
             "b:t1",
         ),
     ];
-    for (stop_after, at, wanted_steps, wanted) in table {
+    for (stop_after, fault, wanted_steps, wanted) in table {
         let steps = Steps::new(stop_after);
         let client = Client::new(Stuck::new("a", fault, &steps))
             .unwrap()
@@ -384,7 +384,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
         assert_eq!(
             (steps.as_str(), outcome.as_str()),
             (wanted_steps, wanted),
-            "stopped after {stop_after:?}, stuck at {at:?}"
+            "stopped after {stop_after:?}, with the fault {fault:?}"
         );
     }
 }

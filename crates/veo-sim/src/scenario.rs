@@ -185,8 +185,8 @@ pub enum Fault {
     Stall,
     /// An error in the provider's words.
     Error {
-        /// The HTTP status, from 200 to 599. By default it is the code at UniAll, and 200 at kie.ai, which uses it for
-        /// most errors. A status or a code is required.
+        /// The HTTP status, from 200 to 599. The default at kie.ai is 200, which it uses for most errors. The default at
+        /// UniAll is the code if that is a number, and otherwise 400. A status or a code is required.
         #[serde(default)]
         status: Option<u16>,
         /// The code in the body: a number at kie.ai, a word at UniAll. The default is the status.
