@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 use veo_transport::MAX_BODY;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -158,6 +160,44 @@ async fn each_submit_has_a_connection_of_its_own() {
         generate(&client).await.unwrap();
     }
     assert_eq!(connections.load(Ordering::SeqCst), 3, "submits");
+}
+
+/// Each has a connection, and many systems allow a process about a thousand of them.
+#[tokio::test]
+async fn a_hundred_questions_are_on_their_way_at_a_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let hundred = Arc::new(Barrier::new(100));
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = most.clone();
+    tokio::spawn(async move {
+        let unanswered = Arc::new(AtomicUsize::new(0));
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let (hundred, seen, unanswered) = (hundred.clone(), seen.clone(), unanswered.clone());
+            tokio::spawn(async move {
+                while socket.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    let now = unanswered.fetch_add(1, Ordering::SeqCst) + 1;
+                    seen.fetch_max(now, Ordering::SeqCst);
+                    hundred.wait().await;
+                    unanswered.fetch_sub(1, Ordering::SeqCst);
+                    // No question of the next hundred is counted with these.
+                    hundred.wait().await;
+                    let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"code\":200,\"data\":null}";
+                    socket.write_all(reply).await.unwrap();
+                }
+            });
+        }
+    });
+    let usual = kie_api::Config::new(KEY).base_url(&url);
+    let client = kie_api::Client::new(usual).unwrap();
+    let mut questions = JoinSet::new();
+    for _ in 0..200 {
+        let client = client.clone();
+        questions.spawn(async move { client.record_info().task_id("t1").send().await.is_ok() });
+    }
+    assert_eq!(questions.join_all().await, [true; 200]);
+    assert_eq!(most.load(Ordering::SeqCst), 100);
 }
 
 #[tokio::test]

@@ -434,7 +434,12 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     if is_choice(spec, operation) {
         check_body(&mut kept)?;
     }
-    let tail: Expr = parse_quote!(crate::reply::open(client.inner.#call(request).await?));
+    let tail: Expr = if call == "query" {
+        take_turn(&mut kept)?;
+        parse_quote!(crate::reply::open(client.inner.query(turn, request).await?))
+    } else {
+        parse_quote!(crate::reply::open(client.inner.#call(request).await?))
+    };
     kept.push(Stmt::Expr(tail, None));
     function.block.stmts = kept;
     if let Some(server) = server {
@@ -459,16 +464,25 @@ fn is_choice(spec: &Spec, operation: &Operation<'_>) -> bool {
 
 /// Adds a check of the body after the statement that makes it.
 fn check_body(statements: &mut Vec<Stmt>) -> Result<(), String> {
-    let is_body = |statement: &Stmt| {
-        let text = statement.to_token_stream().to_string();
-        text.starts_with("let body =")
-    };
-    let Some(place) = statements.iter().position(is_body) else {
-        return applied(0, 1, "checking a body that is a choice");
-    };
+    let place = place_of(statements, "let body =", "checking a body that is a choice")?;
     let check = parse_quote!(body.check().map_err(Error::InvalidRequest)?;);
     statements.insert(place + 1, check);
     Ok(())
+}
+
+/// Lets a question wait for its turn before its request is built.
+fn take_turn(statements: &mut Vec<Stmt>) -> Result<(), String> {
+    let place = place_of(statements, "let url =", "taking the turn of a question")?;
+    let turn = parse_quote!(let turn = client.inner.turn().await;);
+    statements.insert(place, turn);
+    Ok(())
+}
+
+/// Finds the statement with this start.
+fn place_of(statements: &[Stmt], start: &str, what: &str) -> Result<usize, String> {
+    let is_it = |statement: &Stmt| statement.to_token_stream().to_string().starts_with(start);
+    let place = statements.iter().position(is_it);
+    place.ok_or_else(|| not_applied(0, 1, what))
 }
 
 fn changed_form(function: &ImplItemFn) -> String {
@@ -616,7 +630,11 @@ fn applied(count: usize, least: usize, what: &str) -> Result<(), String> {
     if count >= least {
         return Ok(());
     }
-    Err(format!(
+    Err(not_applied(count, least, what))
+}
+
+fn not_applied(count: usize, least: usize, what: &str) -> String {
+    format!(
         "{what}: found {count} places and not {least}; adapt xtask/src/rewrite.rs to the generator"
-    ))
+    )
 }

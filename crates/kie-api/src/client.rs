@@ -18,7 +18,8 @@ impl Inner {
     /// Sends an upload, which may take 5 minutes.
     pub(crate) async fn upload(&self, mut request: Request) -> Result<RawReply, Error> {
         *request.timeout_mut() = Some(Duration::from_secs(300));
-        self.transport.query(request).await
+        let turn = self.transport.turn().await;
+        self.transport.query(turn, request).await
     }
 }
 

@@ -4758,6 +4758,7 @@ pub mod builder {
         pub async fn send(self) -> Result<Reply<types::RecordReply>, Error> {
             let Self { client, task_id } = self;
             let task_id = task_id.map_err(Error::InvalidRequest)?;
+            let turn = client.inner.turn().await;
             let url = format!("{}/api/v1/veo/record-info", client.baseurl,);
             let request = client
                 .client
@@ -4769,7 +4770,7 @@ pub mod builder {
                 .query(&[("taskId", &task_id)])
                 .build()
                 .map_err(Error::unbuildable)?;
-            crate::reply::open(client.inner.query(request).await?)
+            crate::reply::open(client.inner.query(turn, request).await?)
         }
     }
     /**Builder for [`Client::get_1080p_video`]
@@ -5011,6 +5012,7 @@ pub mod builder {
         pub async fn send(self) -> Result<Reply<types::RecordReply>, Error> {
             let Self { client, task_id } = self;
             let task_id = task_id.map_err(Error::InvalidRequest)?;
+            let turn = client.inner.turn().await;
             let url = format!("{}/api/v1/jobs/recordInfo", client.baseurl,);
             let request = client
                 .client
@@ -5022,7 +5024,7 @@ pub mod builder {
                 .query(&[("taskId", &task_id)])
                 .build()
                 .map_err(Error::unbuildable)?;
-            crate::reply::open(client.inner.query(request).await?)
+            crate::reply::open(client.inner.query(turn, request).await?)
         }
     }
     /**Builder for [`Client::account_credits`]
@@ -5039,6 +5041,7 @@ pub mod builder {
         ///Sends a `GET` request to `/api/v1/chat/credit`
         pub async fn send(self) -> Result<Reply<types::CreditReply>, Error> {
             let Self { client } = self;
+            let turn = client.inner.turn().await;
             let url = format!("{}/api/v1/chat/credit", client.baseurl,);
             let request = client
                 .client
@@ -5049,7 +5052,7 @@ pub mod builder {
                 )
                 .build()
                 .map_err(Error::unbuildable)?;
-            crate::reply::open(client.inner.query(request).await?)
+            crate::reply::open(client.inner.query(turn, request).await?)
         }
     }
     /**Builder for [`Client::download_url`]
@@ -5099,6 +5102,7 @@ pub mod builder {
                     types::DownloadUrlRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
+            let turn = client.inner.turn().await;
             let url = format!("{}/api/v1/common/download-url", client.baseurl,);
             let request = client
                 .client
@@ -5110,7 +5114,7 @@ pub mod builder {
                 .json(&body)
                 .build()
                 .map_err(Error::unbuildable)?;
-            crate::reply::open(client.inner.query(request).await?)
+            crate::reply::open(client.inner.query(turn, request).await?)
         }
     }
     /**Builder for [`Client::upload_base64`]

@@ -999,6 +999,7 @@ pub mod builder {
         pub async fn send(self) -> Result<Reply<types::VideoTask>, Error> {
             let Self { client, task_id } = self;
             let task_id = task_id.map_err(Error::InvalidRequest)?;
+            let turn = client.inner.turn().await;
             let url = format!(
                 "{}/v1/videos/{}", client.baseurl, encode_path(& task_id.to_string()),
             );
@@ -1011,7 +1012,7 @@ pub mod builder {
                 )
                 .build()
                 .map_err(Error::unbuildable)?;
-            crate::reply::open(client.inner.query(request).await?)
+            crate::reply::open(client.inner.query(turn, request).await?)
         }
     }
 }

@@ -54,5 +54,5 @@ pub use replay::replay;
 pub use reply::{RawReply, Reply, Verdict, open};
 pub use search::{absolute, filter_reasons, find_links, is_link, is_video};
 pub use task_id::{Named, looks_like_task_id, possible_task, task_id, unquoted};
-pub use transport::{MAX_BODY, Transport, WIRE};
+pub use transport::{MAX_BODY, Transport, Turn, WIRE};
 pub use url_list::UrlList;

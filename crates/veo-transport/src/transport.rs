@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Request, Response, Url, redirect, retry};
 use secrecy::ExposeSecret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::causes;
 use crate::http::{HAS_TLS, client_builder};
@@ -38,6 +38,12 @@ pub struct Transport {
     proxy: Proxy,
     base_url: String,
     origins: Vec<Url>,
+}
+
+/// A question's turn to be sent, from [`Transport::turn`]. The next question has it when this is dropped.
+#[must_use = "the next question has it when it is dropped"]
+pub struct Turn<'a> {
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Transport {
@@ -123,16 +129,29 @@ impl Transport {
         &self.query
     }
 
-    /// Sends a request that costs nothing. If a hundred are on their way, it waits until one of them ends.
+    /// Waits until a question may be sent: a hundred can be on their way at a time. Take the turn before you build the
+    /// request, since many questions can wait for theirs.
+    pub async fn turn(&self) -> Turn<'_> {
+        // The semaphore is never closed, so there is always a permit in the end.
+        let permit = self.queries.acquire().await.ok();
+        Turn { _permit: permit }
+    }
+
+    /// Sends a request that costs nothing, in its [turn](Self::turn).
     ///
     /// # Errors
     ///
     /// Every error except [`Error::Rejected`].
-    pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
-        // The semaphore is never closed, so there cannot be an error.
-        let _permit = self.queries.acquire().await;
-        // Many calls can wait for a permit, so the memory for the large future is allocated only after the wait.
-        Box::pin(self.send(&self.query, request)).await
+    pub fn query<R>(
+        &self,
+        turn: Turn<'_>,
+        request: Request,
+    ) -> impl Future<Output = Result<RawReply, Error<R>>> {
+        // In a box, this takes no room in the futures of the questions that still wait for their turn.
+        Box::pin(async move {
+            let _turn = turn;
+            self.send(&self.query, request).await
+        })
     }
 
     /// Sends a request that can cost money. It is sent once, over its own connection.
