@@ -13,7 +13,7 @@ use veo_transport::{
 };
 
 use crate::record::decoded;
-use crate::types::{Code, Record};
+use crate::types::{Code, Record, SuccessFlag};
 use crate::{Error, State};
 
 /// A refusal in kie.ai's words.
@@ -176,6 +176,11 @@ fn is_nothing(value: &Value) -> bool {
 
 /// Searches a record that ended without a video, and moves links or a reason from unusual places to the usual ones.
 fn normalize_places(data: &mut Value) {
+    let has_state = data.get("successFlag").is_some() || data.get("state").is_some();
+    if !has_state || data["successFlag"] == SuccessFlag::Generating.value() {
+        // This is no record, or the task goes on.
+        return;
+    }
     let lacks_video = Record::deserialize(&*data).is_ok_and(|record| record.lacks_video());
     let Value::Object(record) = data else {
         return;
@@ -222,7 +227,8 @@ fn rename_members(object: &mut Value) {
         ("media_ids", "mediaIds"),
         ("fileUrl", "downloadUrl"),
     ] {
-        if !object.contains_key(usual)
+        if object.contains_key(rare)
+            && !object.contains_key(usual)
             && let Some(value) = object.remove(rare)
         {
             object.insert(usual.to_owned(), value);
