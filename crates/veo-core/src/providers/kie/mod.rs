@@ -242,10 +242,7 @@ impl Provider for Kie {
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
-        Box::pin(async {
-            let described = record::describe(&self.client, job).await?;
-            Ok(described.state)
-        })
+        Box::pin(record::state(&self.client, job))
     }
 
     fn marked(&self, offer: &Offer, marker: &str) -> Offer {

@@ -11,8 +11,23 @@ use crate::providers::submit::explained;
 use crate::time::whole_seconds;
 use crate::{Described, Error, ErrorKind, JobRef, State, Video};
 
-/// Asks for the record of a job, in the form that knows the job.
+/// Asks for the state of a job, and for the request that its record repeats.
 pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described, Error> {
+    let (record, state) = ask(client, job).await?;
+    Ok(match record {
+        Some(record) => described(&record, state),
+        None => Described::new(state),
+    })
+}
+
+/// Asks for the state of a job. Nothing else in its record is read.
+pub(super) async fn state(client: &Client, job: &JobRef) -> Result<State, Error> {
+    let (_, state) = ask(client, job).await?;
+    Ok(state)
+}
+
+/// Asks for the record of a job, in the form that knows the job. A failed job can have none.
+async fn ask(client: &Client, job: &JobRef) -> Result<(Option<types::Record>, State), Error> {
     let form = Form::of_job(job)?;
     let asked = match form {
         Form::Old => client.record_info().task_id(&job.task).send().await,
@@ -31,8 +46,8 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
             .with_reply(body)
             .with_job(job));
     };
-    let state = state(&record, job, &body, client.address())?;
-    Ok(described(&record, state.with_inline(inline)))
+    let state = state_of(&record, job, &body, client.address())?;
+    Ok((Some(record), state.with_inline(inline)))
 }
 
 /// Reads a refusal to a question about a job. The refusal can have the record of the job.
@@ -41,7 +56,7 @@ fn of_rejection(
     job: &JobRef,
     form: Form,
     rejection: Box<Rejection>,
-) -> Result<Described, Error> {
+) -> Result<(Option<types::Record>, State), Error> {
     let record = rejection.ended_record();
     let has_failed_without_words = match &record {
         Some(record) => record.state() == kie_api::State::Failed && record.failure().is_none(),
@@ -50,11 +65,11 @@ fn of_rejection(
     };
     if has_failed_without_words {
         let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
-        return Ok(Described::new(State::Failed(Box::new(error))));
+        return Ok((None, State::Failed(Box::new(error))));
     }
     if let Some(record) = record {
-        let state = state(&record, job, &rejection.body, client.address())?;
-        return Ok(described(&record, state));
+        let state = state_of(&record, job, &rejection.body, client.address())?;
+        return Ok((Some(record), state));
     }
     Err(of_question(&ApiError::Rejected(rejection)).with_job(job))
 }
@@ -72,7 +87,12 @@ fn described(record: &types::Record, state: State) -> Described {
     }
 }
 
-fn state(record: &types::Record, job: &JobRef, body: &[u8], address: &str) -> Result<State, Error> {
+fn state_of(
+    record: &types::Record,
+    job: &JobRef,
+    body: &[u8],
+    address: &str,
+) -> Result<State, Error> {
     match record.state() {
         kie_api::State::Succeeded => {
             let urls = record.urls().into_iter();
