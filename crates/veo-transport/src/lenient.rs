@@ -19,12 +19,13 @@ where
     T: DeserializeOwned + Default,
 {
     let value = bounded(deserializer)?;
-    let decoded = if value.is_null() {
-        None
-    } else {
-        T::deserialize(&value)
+    let decoded = match value {
+        Value::Null => None,
+        // It has no other spelling, so nothing of it is copied.
+        Value::Object(_) | Value::Array(_) => T::deserialize(value).ok(),
+        _ => T::deserialize(&value)
             .ok()
-            .or_else(|| T::deserialize(respelled(&value)?).ok())
+            .or_else(|| T::deserialize(respelled(&value)?).ok()),
     };
     Ok(decoded.unwrap_or_default())
 }
