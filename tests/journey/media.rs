@@ -197,6 +197,21 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
             well(),
         ),
         (
+            "timescale 0 of the sound",
+            vec![whole(&with_number(BASE, b"mdhd", 16, 0))],
+            well(),
+        ),
+        (
+            "a description of sound with the number 0",
+            vec![whole(&with_number(BASE, b"stsc", 20, 0))],
+            well(),
+        ),
+        (
+            "four billion samples of one size in a fragment",
+            vec![whole(&with_number(FRAGMENTS, b"trun", 8, u32::MAX))],
+            Err(truncated),
+        ),
+        (
             "no length in the header",
             vec![whole(&with_duration(BASE, 1000, 0))],
             well(),
@@ -433,10 +448,15 @@ fn rotated() -> Vec<u8> {
 
 /// Returns a video with another length in its header, in units of `1 / timescale` seconds.
 fn with_duration(file: &[u8], timescale: u32, duration: u32) -> Vec<u8> {
+    let file = with_number(file, b"mvhd", 16, timescale);
+    with_number(&file, b"mvhd", 20, duration)
+}
+
+/// Returns a video with another number in the last box of a kind, at a place that counts from the kind.
+fn with_number(file: &[u8], kind: &[u8; 4], place: usize, number: u32) -> Vec<u8> {
     let mut file = file.to_vec();
-    let place = file.windows(4).position(|kind| kind == b"mvhd").unwrap() + 16;
-    file[place..place + 4].copy_from_slice(&timescale.to_be_bytes());
-    file[place + 4..place + 8].copy_from_slice(&duration.to_be_bytes());
+    let start = file.windows(4).rposition(|found| found == kind).unwrap() + place;
+    file[start..start + 4].copy_from_slice(&number.to_be_bytes());
     file
 }
 

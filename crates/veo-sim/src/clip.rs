@@ -1,13 +1,16 @@
 //! Composes playable videos of any format from one checked-in second of each size.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use mp4_atom::{
-    Atom, Decode, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Mdat, Mdia, Moov, Stco,
-    StscEntry, StszSamples, SttsEntry, Trak,
+use shiguredo_mp4::aux::SampleTableAccessor;
+use shiguredo_mp4::boxes::{
+    EdtsBox, ElstBox, ElstEntry, FtypBox, HdlrBox, MdatBox, MoovBox, StcoBox, StscEntry, StszBox,
+    SttsEntry, TrakBox,
 };
+use shiguredo_mp4::{BoxHeader, BoxSize, Decode, Either, Encode, FixedPointNumber};
 
 /// The format of a video.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -89,23 +92,26 @@ fn second(format: Format) -> &'static [u8] {
 
 /// Repeats the samples of a second. The index is first, and then a round of samples of each track by turns.
 fn compose(second: &[u8], format: Format) -> Option<Bytes> {
-    let mut rest = second;
-    let brand = Ftyp::decode(&mut rest).ok()?;
-    let mut index = Moov::decode(&mut rest).ok()?;
-    index.udta = None;
-    index.trak.retain(|track| format.audio || !is_sound(track));
-    index.mvhd.duration = u64::from(format.seconds) * u64::from(index.mvhd.timescale);
+    let mut at = 0;
+    let brand = FtypBox::decode_at(second, &mut at).ok()?;
+    let mut index = MoovBox::decode_at(second, &mut at).ok()?;
+    index.unknown_boxes.clear();
+    index
+        .trak_boxes
+        .retain(|track| format.audio || !is_sound(track));
+    let movie = &mut index.mvhd_box;
+    movie.duration = u64::from(format.seconds) * u64::from(movie.timescale.get());
 
     let mut rounds = Vec::new();
-    for track in &mut index.trak {
+    for track in &mut index.trak_boxes {
         let round = samples(track, second)?;
-        let count = lengthen(track, &round, format.seconds, index.mvhd.duration)?;
+        let count = lengthen(track, &round, format.seconds, movie.duration)?;
         rounds.push((round, count));
     }
     let mut media = Vec::new();
     for turn in 0.. {
         let end = media.len();
-        for (track, (round, count)) in index.trak.iter_mut().zip(&rounds) {
+        for (track, (round, count)) in index.trak_boxes.iter_mut().zip(&rounds) {
             let left = count.saturating_sub(turn * round.len());
             if left > 0 {
                 places(track)?.push(u32::try_from(media.len()).ok()?);
@@ -119,7 +125,7 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
 
     // The length of the head does not depend on the places in it. So the first head shows where the media start.
     let start = u32::try_from(head(&brand, &index, media.len())?.len()).ok()?;
-    for track in &mut index.trak {
+    for track in &mut index.trak_boxes {
         for place in places(track)? {
             *place = place.checked_add(start)?;
         }
@@ -130,107 +136,99 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
 }
 
 /// The bytes of a file that precede its media.
-fn head(brand: &Ftyp, index: &Moov, media_size: usize) -> Option<Vec<u8>> {
-    let media = Header {
-        kind: Mdat::KIND,
-        size: Some(media_size),
+fn head(brand: &FtypBox, index: &MoovBox, media_size: usize) -> Option<Vec<u8>> {
+    let media = BoxHeader {
+        box_type: MdatBox::TYPE,
+        box_size: BoxSize::with_payload_size(MdatBox::TYPE, media_size as u64),
     };
-    let mut head = Vec::new();
-    brand.encode(&mut head).ok()?;
-    index.encode(&mut head).ok()?;
-    media.encode(&mut head).ok()?;
+    let mut head = brand.encode_to_vec().ok()?;
+    head.extend(index.encode_to_vec().ok()?);
+    head.extend(media.encode_to_vec().ok()?);
     Some(head)
 }
 
 /// Sets the index of a track to this length without the places of its samples, and returns their number.
-fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
+fn lengthen(track: &mut TrakBox, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
     let is_sound = is_sound(track);
-    let Mdia { mdhd, minf, .. } = &mut track.mdia;
-    let table = &mut minf.stbl;
-    let sample_delta = table.stts.entries.first()?.sample_delta;
+    let media = &mut track.mdia_box;
+    let time = &mut media.mdhd_box;
+    let table = &mut media.minf_box.stbl_box;
+    let sample_delta = table.stts_box.entries.first()?.sample_delta;
     // The first frame of sound only prepares its decoder, so the track begins after it and ends within the last one.
     let lead = if is_sound { sample_delta } else { 0 };
-    let sample_count = (seconds * mdhd.timescale + lead).div_ceil(sample_delta);
+    let sample_count = (seconds * time.timescale.get() + lead).div_ceil(sample_delta);
     let count = sample_count as usize;
 
     let edit = ElstEntry {
-        segment_duration: duration,
-        media_time: Some(lead.into()),
-        media_rate: 1.into(),
+        edit_duration: duration,
+        media_time: lead.into(),
+        media_rate: FixedPointNumber::new(1, 0),
     };
-    track.edts = Some(Edts {
-        elst: Some(Elst {
+    track.edts_box = Some(EdtsBox {
+        elst_box: Some(ElstBox {
             entries: vec![edit],
         }),
+        unknown_boxes: Vec::new(),
     });
-    track.tkhd.duration = duration;
-    mdhd.duration = u64::from(sample_count) * u64::from(sample_delta);
-    table.stts.entries = vec![SttsEntry {
+    track.tkhd_box.duration = duration;
+    time.duration = u64::from(sample_count) * u64::from(sample_delta);
+    table.stts_box.entries = vec![SttsEntry {
         sample_count,
         sample_delta,
     }];
     let samples = round.iter().cycle().take(count);
-    let sizes = samples.map(|sample| sample.len() as u32).collect();
-    table.stsz.samples = StszSamples::Different { sizes };
-    if let Some(key_frames) = &mut table.stss {
-        key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
+    let entry_sizes = samples.map(|sample| sample.len() as u32).collect();
+    table.stsz_box = StszBox::Variable { entry_sizes };
+    if let Some(key_frames) = &mut table.stss_box {
+        let numbers = (1..=sample_count).step_by(round.len());
+        key_frames.sample_numbers = numbers.filter_map(NonZeroU32::new).collect();
     }
-    table.stco = Some(Stco::default());
-    // Each chunk has a whole round of samples, and the last chunk has the rest.
+    table.stco_or_co64_box = Either::A(StcoBox {
+        chunk_offsets: Vec::new(),
+    });
+    // Each chunk has a whole round, and the last one the rest.
     let whole_rounds = count / round.len();
     let rest = count % round.len();
-    table.stsc.entries = vec![chunks_from(1, round.len())];
+    table.stsc_box.entries = vec![chunks_from(1, round.len())?];
     if rest > 0 {
-        let last = chunks_from(whole_rounds + 1, rest);
-        table.stsc.entries.push(last);
+        let last = chunks_from(whole_rounds + 1, rest)?;
+        table.stsc_box.entries.push(last);
     }
-    // These tables group samples for seeking, and would have to be made anew.
-    table.sgpd.clear();
-    table.sbgp.clear();
+    // Some tables group samples for seeking, and would have to be made anew.
+    table.unknown_boxes.clear();
     Some(count)
 }
 
 /// The entry for chunks of this number of samples, from this chunk on.
-fn chunks_from(first_chunk: usize, samples: usize) -> StscEntry {
-    StscEntry {
-        first_chunk: first_chunk as u32,
-        samples_per_chunk: samples as u32,
-        sample_description_index: 1,
-    }
+fn chunks_from(first_chunk: usize, samples: usize) -> Option<StscEntry> {
+    Some(StscEntry {
+        first_chunk: NonZeroU32::new(first_chunk as u32)?,
+        sample_per_chunk: samples as u32,
+        sample_description_index: NonZeroU32::MIN,
+    })
 }
 
 /// The bytes of every sample of a track.
-fn samples<'a>(track: &Trak, file: &'a [u8]) -> Option<Vec<&'a [u8]>> {
-    let table = &track.mdia.minf.stbl;
-    let mut sizes = match &table.stsz.samples {
-        StszSamples::Identical { count, size } => vec![*size; *count as usize],
-        StszSamples::Different { sizes } => sizes.clone(),
-    }
-    .into_iter();
+fn samples<'a>(track: &TrakBox, file: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let table = SampleTableAccessor::new(&track.mdia_box.minf_box.stbl_box).ok()?;
     let mut found = Vec::new();
-    for (chunk, place) in (1..).zip(&table.stco.as_ref()?.entries) {
-        let run = table
-            .stsc
-            .entries
-            .iter()
-            .rfind(|run| run.first_chunk <= chunk)?;
-        let mut rest = file.get(*place as usize..)?;
-        for _ in 0..run.samples_per_chunk {
-            let sample;
-            (sample, rest) = rest.split_at_checked(sizes.next()? as usize)?;
-            found.push(sample);
-        }
+    for sample in table.samples() {
+        let rest = file.get(sample.data_offset() as usize..)?;
+        found.push(rest.get(..sample.data_size() as usize)?);
     }
     Some(found)
 }
 
-fn is_sound(track: &Trak) -> bool {
-    track.mdia.hdlr.handler == FourCC::new(b"soun")
+fn is_sound(track: &TrakBox) -> bool {
+    track.mdia_box.hdlr_box.handler_type == HdlrBox::HANDLER_TYPE_SOUN
 }
 
 /// The places of a track's chunks in the file.
-fn places(track: &mut Trak) -> Option<&mut Vec<u32>> {
-    Some(&mut track.mdia.minf.stbl.stco.as_mut()?.entries)
+fn places(track: &mut TrakBox) -> Option<&mut Vec<u32>> {
+    match &mut track.mdia_box.minf_box.stbl_box.stco_or_co64_box {
+        Either::A(table) => Some(&mut table.chunk_offsets),
+        Either::B(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -262,51 +260,58 @@ mod tests {
         }
     }
 
-    fn check(format: Format, width: u16, height: u16) {
+    fn check(format: Format, width: i16, height: i16) {
         let file = clip(format);
-        let mut rest = &file[..];
-        Ftyp::decode(&mut rest).unwrap();
-        let index = Moov::decode(&mut rest).unwrap();
-        let media = Header::decode(&mut rest).unwrap();
+        let mut at = 0;
+        FtypBox::decode_at(&file, &mut at).unwrap();
+        let index = MoovBox::decode_at(&file, &mut at).unwrap();
+        let media = BoxHeader::decode_at(&file, &mut at).unwrap();
+        let rest = &file[at..];
+        let size = BoxSize::with_payload_size(MdatBox::TYPE, rest.len() as u64);
         assert_eq!(
-            (media.kind, media.size),
-            (Mdat::KIND, Some(rest.len())),
+            (media.box_type, media.box_size),
+            (MdatBox::TYPE, size),
             "{format:?}"
         );
 
-        let length = |duration: u64, timescale: u32| duration as f64 / f64::from(timescale);
+        let length =
+            |duration: u64, timescale: NonZeroU32| duration as f64 / f64::from(timescale.get());
         let seconds = f64::from(format.seconds);
         assert_eq!(
-            length(index.mvhd.duration, index.mvhd.timescale),
+            length(index.mvhd_box.duration, index.mvhd_box.timescale),
             seconds,
             "{format:?}"
         );
         let kinds: Vec<_> = index
-            .trak
+            .trak_boxes
             .iter()
-            .map(|track| track.mdia.hdlr.handler)
+            .map(|track| track.mdia_box.hdlr_box.handler_type)
             .collect();
-        let wanted = [FourCC::new(b"vide"), FourCC::new(b"soun")];
+        let wanted = [HdlrBox::HANDLER_TYPE_VIDE, HdlrBox::HANDLER_TYPE_SOUN];
         assert_eq!(
             kinds,
             &wanted[..1 + usize::from(format.audio)],
             "{format:?}"
         );
-        let size = &index.trak[0].tkhd;
+        let size = &index.trak_boxes[0].tkhd_box;
         assert_eq!(
             (size.width, size.height),
-            (width.into(), height.into()),
+            (
+                FixedPointNumber::new(width, 0),
+                FixedPointNumber::new(height, 0)
+            ),
             "{format:?}"
         );
 
-        let mut origin = second(format);
-        Ftyp::decode(&mut origin).unwrap();
-        let origin = Moov::decode(&mut origin).unwrap();
+        let origin = second(format);
+        let mut at = 0;
+        FtypBox::decode_at(origin, &mut at).unwrap();
+        let origin = MoovBox::decode_at(origin, &mut at).unwrap();
         // The span of each sample, from the start of the media.
         let mut spans = Vec::new();
-        for (track, of_second) in index.trak.iter().zip(&origin.trak) {
+        for (track, of_second) in index.trak_boxes.iter().zip(&origin.trak_boxes) {
             assert_eq!(
-                length(track.tkhd.duration, index.mvhd.timescale),
+                length(track.tkhd_box.duration, index.mvhd_box.timescale),
                 seconds,
                 "{format:?}"
             );
@@ -320,8 +325,9 @@ mod tests {
                 let start = sample.as_ptr() as usize - rest.as_ptr() as usize;
                 spans.push((start, start + sample.len()));
             }
-            let (time, table) = (&track.mdia.mdhd, &track.mdia.minf.stbl);
-            let [run] = &table.stts.entries[..] else {
+            let media = &track.mdia_box;
+            let (time, table) = (&media.mdhd_box, &media.minf_box.stbl_box);
+            let [run] = &table.stts_box.entries[..] else {
                 panic!("{format:?}")
             };
             assert_eq!(run.sample_count as usize, samples.len(), "{format:?}");
@@ -330,23 +336,25 @@ mod tests {
                 u64::from(run.sample_count * run.sample_delta),
                 "{format:?}"
             );
-            let edit = &track.edts.as_ref().unwrap().elst.as_ref().unwrap().entries[0];
+            let edits = track.edts_box.as_ref().unwrap().elst_box.as_ref().unwrap();
+            let edit = &edits.entries[0];
             // A decoder of sound needs one frame to start.
             let lead = if is_sound(track) {
                 u64::from(run.sample_delta)
             } else {
                 0
             };
-            assert_eq!(edit.media_time, Some(lead), "{format:?}");
+            assert_eq!(edit.media_time, lead as i64, "{format:?}");
             let rest = length(time.duration - lead, time.timescale) - seconds;
             let frame = length(run.sample_delta.into(), time.timescale);
             assert!(
                 (0.0..frame).contains(&rest),
                 "{format:?}: {rest} s too much"
             );
-            if let Some(keys) = &table.stss {
-                let wanted: Vec<_> = (0..format.seconds).map(|second| second * 24 + 1).collect();
-                assert_eq!(keys.entries, wanted, "{format:?}");
+            if let Some(keys) = &table.stss_box {
+                let wanted = (0..format.seconds).map(|second| second * 24 + 1);
+                let keys = keys.sample_numbers.iter().map(|number| number.get());
+                assert!(keys.eq(wanted), "{format:?}");
             }
         }
         spans.sort_unstable();

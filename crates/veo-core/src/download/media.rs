@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use mp4_atom::{
-    Atom, Emsg, FourCC, Free, Ftyp, Header, Mdat, Mehd, Meta, Mfra, Moof, Moov, Mvhd, ReadFrom,
-    Sidx, Styp,
-};
 use serde::{Deserialize, Serialize};
+use shiguredo_mp4::boxes::{MehdBox, MvhdBox, SidxBox};
 
-use super::tracks::{Track, boxes, decoded};
+use super::boxes::{Header, contents, decoded};
+use super::tracks::Track;
 use crate::{Error, ErrorKind};
 
 /// The properties that a video file states. They can differ from those of the request.
@@ -63,21 +61,9 @@ pub(crate) struct Whole {
 const MAX_INDEX: u64 = 16 << 20;
 
 /// The kinds of box that prove an MP4 file if its first box has one of them.
-const FIRST: &[FourCC] = &[
-    Ftyp::KIND,
-    Free::KIND,
-    Mdat::KIND,
-    Moov::KIND,
-    Moof::KIND,
-    Styp::KIND,
-    Sidx::KIND,
-    Emsg::KIND,
-    Meta::KIND,
-    FourCC::new(b"skip"),
-    FourCC::new(b"wide"),
-    FourCC::new(b"pdin"),
-    FourCC::new(b"prft"),
-    FourCC::new(b"uuid"),
+const FIRST: &[&[u8]] = &[
+    b"ftyp", b"free", b"mdat", b"moov", b"moof", b"styp", b"sidx", b"emsg", b"meta", b"skip",
+    b"wide", b"pdin", b"prft", b"uuid",
 ];
 
 /// The largest difference between two lengths of one video, in seconds. Sound and pictures do not end at the same time.
@@ -197,18 +183,18 @@ impl Whole {
 
 /// Reads the length of the film from its header, if the header has one.
 fn told_seconds(index: &[u8]) -> Option<f64> {
-    let movie: Mvhd = decoded(index)?;
+    let movie: MvhdBox = decoded(index, b"mvhd")?;
     let is_told = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
-    (is_told && movie.timescale > 0).then(|| movie.duration as f64 / f64::from(movie.timescale))
+    is_told.then(|| movie.duration as f64 / f64::from(movie.timescale.get()))
 }
 
 /// Reads the length that the index announces for all fragments.
 fn announced_seconds(index: &[u8]) -> Option<f64> {
-    let extension = boxes(index, FourCC::new(b"mvex")).next()?;
-    let announced: Mehd = decoded(extension)?;
-    let movie: Mvhd = decoded(index)?;
-    let is_told = announced.fragment_duration > 0 && movie.timescale > 0;
-    is_told.then(|| announced.fragment_duration as f64 / f64::from(movie.timescale))
+    let extension = contents(index, b"mvex").next()?;
+    let announced: MehdBox = decoded(extension, b"mehd")?;
+    let movie: MvhdBox = decoded(index, b"mvhd")?;
+    let is_told = announced.fragment_duration > 0;
+    is_told.then(|| announced.fragment_duration as f64 / f64::from(movie.timescale.get()))
 }
 
 fn is_near(seconds: f64, others: f64) -> bool {
@@ -263,7 +249,8 @@ impl Layout {
         let mut doubts = Vec::new();
         let mut read = 0;
         let mut at = 0;
-        if !begins_as_mp4(file, length).map_err(Flaw::unread)? {
+        let start = part(file, 0, Header::MAX_LENGTH).map_err(Flaw::unread)?;
+        if !begins_as_mp4(&start, length) {
             return Err(Flaw::other("is not an MP4 file".to_owned()));
         }
         while at < length {
@@ -272,50 +259,45 @@ impl Layout {
                     "is truncated or corrupted at byte {at} of {length}"
                 ))
             };
-            file.seek(SeekFrom::Start(at)).map_err(Flaw::unread)?;
+            let start = part(file, at, Header::MAX_LENGTH).map_err(Flaw::unread)?;
             // Players ignore bytes after the last box.
-            let Ok(header) = Header::read_from(file) else {
+            let Some(header) = Header::read(&start) else {
                 break;
             };
-            let start = file.stream_position().map_err(Flaw::unread)?;
             // A box without a size reaches to the end of the file.
             let end = match header.size {
-                Some(size) => start.saturating_add(size as u64),
+                Some(size) => at.saturating_add(size),
                 None => length,
             };
-            let is_needed = match header.kind {
-                Moov::KIND => index.is_none(),
+            let is_needed = match &header.kind {
+                b"moov" => index.is_none(),
                 // If the index announces no fragments, a cut fragment does not matter.
-                Moof::KIND => index.as_deref().is_none_or(has_fragments),
+                b"moof" => index.as_deref().is_none_or(has_fragments),
                 _ => false,
             };
             if end > length && is_needed {
                 return Err(cut());
             }
-            if end > length && header.kind == Mdat::KIND {
+            if end > length && &header.kind == b"mdat" {
                 // This box may have only bytes that are not used. A later check compares the file with the index.
                 doubts.push("the file ends before its last box does".to_owned());
             }
             if end > length {
                 break;
             }
-            if [Moov::KIND, Moof::KIND, Sidx::KIND].contains(&header.kind) {
-                read += end - start;
+            if [b"moov", b"moof", b"sidx"].contains(&&header.kind) {
+                read += end - at;
                 if read > MAX_INDEX {
                     return Err(cut());
                 }
-                let mut bytes = Vec::new();
-                file.by_ref()
-                    .take(end - start)
-                    .read_to_end(&mut bytes)
-                    .map_err(Flaw::unread)?;
-                match header.kind {
-                    Moof::KIND => fragments.push((at, bytes)),
-                    Sidx::KIND => segments.push((fragments.len(), bytes)),
-                    _ => drop(index.get_or_insert(bytes)),
+                let mut bytes = part(file, at, end - at).map_err(Flaw::unread)?;
+                match &header.kind {
+                    b"sidx" => segments.push((fragments.len(), bytes)),
+                    b"moof" => fragments.push((at, bytes.split_off(header.length))),
+                    _ => drop(index.get_or_insert(bytes.split_off(header.length))),
                 }
             }
-            has_end |= header.kind == Mfra::KIND;
+            has_end |= &header.kind == b"mfra";
             at = end;
         }
         let missing = if at < length {
@@ -336,28 +318,29 @@ impl Layout {
     }
 }
 
+/// Reads a part of a file, or less at its end.
+fn part(file: &mut (impl Read + Seek), start: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Returns whether the first box can be the first box of an MP4. Its kind is known, or is a name and the box fits into
 /// the file.
-fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
-    let mut start = [0; 8];
-    file.seek(SeekFrom::Start(0))?;
-    if length < 8 {
-        return Ok(false);
-    }
-    file.read_exact(&mut start)?;
-    let [a, b, c, d, kind @ ..] = start;
-    if FIRST.contains(&FourCC::new(&kind)) {
-        return Ok(true);
-    }
-    let size = u32::from_be_bytes([a, b, c, d]);
+fn begins_as_mp4(start: &[u8], length: u64) -> bool {
+    let Some(kind) = start.get(4..8) else {
+        return false;
+    };
     let is_name = kind
         .iter()
         .all(|byte| byte.is_ascii_alphanumeric() || b" -_".contains(byte));
-    Ok(is_name && size >= 8 && u64::from(size) <= length)
+    let size = Header::read(start).and_then(|header| header.size);
+    FIRST.contains(&kind) || is_name && size.is_some_and(|size| size <= length)
 }
 
 fn has_fragments(index: &[u8]) -> bool {
-    boxes(index, FourCC::new(b"mvex")).next().is_some()
+    contents(index, b"mvex").next().is_some()
 }
 
 /// Reads the length of all segments in seconds. Each index comes with the number of fragments in front of the index. An
@@ -365,7 +348,7 @@ fn has_fragments(index: &[u8]) -> bool {
 fn segments_seconds(indexes: &[(usize, Vec<u8>)]) -> Option<f64> {
     let mut longest = None;
     for (fragments, bytes) in indexes {
-        let index = Sidx::decode_body(&mut bytes.as_slice()).ok()?;
+        let index: SidxBox = decoded(bytes, b"sidx")?;
         if *fragments > 0 || index.references.len() < 2 || index.timescale == 0 {
             return None;
         }

@@ -3,6 +3,7 @@
 pub(crate) mod media;
 pub(crate) mod part;
 
+mod boxes;
 mod hosts;
 mod tracks;
 

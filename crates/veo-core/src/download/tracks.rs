@@ -1,22 +1,24 @@
 //! The tracks of an MP4 file: where their samples are, how long they last, and how large the pictures are.
-//!
-//! The crate that decodes boxes gets only boxes with no boxes inside. It decodes nested boxes by recursion, so a
-//! hostile file could exhaust the stack.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroU32;
 
-use mp4_atom::{
-    Atom, Co64, DecodeMaybe, Edts, Elst, FourCC, Hdlr, Header, Mdhd, Mdia, Minf, Stbl, Stco, Stsc,
-    Stsd, Stsz, StszSamples, Stts, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunSamples,
+use shiguredo_mp4::boxes::{
+    Co64Box, ElstBox, HdlrBox, MdhdBox, StcoBox, StszBox, SttsBox, TfhdBox, TkhdBox, TrexBox,
+    TrunBox,
 };
+use shiguredo_mp4::{Decode, FullBoxHeader};
+
+use super::boxes::{Header, boxes, contents, decoded};
 
 /// A track of pictures or of sound.
 pub(super) struct Track {
     pub(super) is_video: bool,
     /// The number of samples: pictures, or pieces of sound.
     pub(super) samples: u64,
-    header: Tkhd,
-    timescale: u32,
+    header: TkhdBox,
+    /// The units of time in a second. There is none if it is 0 or cannot be read.
+    timescale: Option<NonZeroU32>,
     /// The length of all samples, in units of the timescale.
     duration: u64,
     /// The start of the first sample that is shown, in units of the timescale.
@@ -32,6 +34,14 @@ struct Piece {
     is_sample: bool,
 }
 
+/// A run of samples in a fragment.
+struct Run {
+    /// The offset of the first sample, from that of the data of its track.
+    offset: Option<i32>,
+    /// A number of samples, with their size and their duration if these are not the defaults.
+    samples: Vec<(u32, Option<u32>, Option<u32>)>,
+}
+
 /// The description of pictures.
 struct PictureFormat {
     width: u16,
@@ -44,15 +54,12 @@ impl Track {
     /// Reads the tracks of pictures and of sound from an index. A track that cannot be read is left out.
     pub(super) fn all(index: &[u8]) -> Vec<Self> {
         let mut found = Vec::new();
-        for track in boxes(index, Trak::KIND) {
-            let media = boxes(track, Mdia::KIND).next();
-            // Only the kind of the handler is read, since the crate cannot decode every spelling of the handler's name.
-            let handler = media
-                .and_then(|media| boxes(media, Hdlr::KIND).next())
-                .and_then(|handler| handler.get(8..12));
-            match handler {
-                Some(b"vide") => found.extend(Self::read(track, true)),
-                Some(b"soun") => found.extend(Self::read(track, false)),
+        for track in contents(index, b"trak") {
+            let media = contents(track, b"mdia").next();
+            let handler = media.and_then(|media| decoded::<HdlrBox>(media, b"hdlr"));
+            match handler.map(|handler| handler.handler_type) {
+                Some(HdlrBox::HANDLER_TYPE_VIDE) => found.extend(Self::read(track, true)),
+                Some(HdlrBox::HANDLER_TYPE_SOUN) => found.extend(Self::read(track, false)),
                 _ => {}
             }
         }
@@ -60,10 +67,10 @@ impl Track {
     }
 
     fn read(track: &[u8], is_video: bool) -> Option<Self> {
-        let media = boxes(track, Mdia::KIND).next()?;
-        let time: Mdhd = decoded(media)?;
-        let table = boxes(boxes(media, Minf::KIND).next()?, Stbl::KIND).next()?;
-        let times: Stts = decoded(table)?;
+        let media = contents(track, b"mdia").next()?;
+        let time: Option<MdhdBox> = decoded(media, b"mdhd");
+        let table = contents(contents(media, b"minf").next()?, b"stbl").next()?;
+        let times: SttsBox = decoded(table, b"stts")?;
         let mut samples = 0;
         let mut duration = 0_u64;
         for run in &times.entries {
@@ -74,11 +81,11 @@ impl Track {
         Some(Self {
             is_video,
             samples,
-            header: decoded(track)?,
-            timescale: time.timescale,
+            header: decoded(track, b"tkhd")?,
+            timescale: time.map(|time| time.timescale),
             duration,
             first_shown: first_shown(track).unwrap_or_default(),
-            format: boxes(table, Stsd::KIND)
+            format: contents(table, b"stsd")
                 .next()
                 .and_then(PictureFormat::first),
             pieces: pieces(table)?,
@@ -89,8 +96,8 @@ impl Track {
     pub(super) fn extend(&mut self, index: &[u8], start: u64, fragment: &[u8]) -> Option<()> {
         // The offset of the data of a track, if the header of the track has none.
         let mut base = start;
-        for part in boxes(fragment, Traf::KIND) {
-            let header: Tfhd = decoded(part)?;
+        for part in contents(fragment, b"traf") {
+            let header: TfhdBox = decoded(part, b"tfhd")?;
             let defaults = defaults(index, header.track_id);
             if header.default_base_is_moof {
                 base = start;
@@ -105,20 +112,20 @@ impl Track {
                 .or(defaults.as_ref().map(|trex| trex.default_sample_duration))
                 .unwrap_or_default();
             let mut at = base;
-            for run in boxes(part, Trun::KIND) {
-                let run = Trun::decode_body(&mut &*run).ok()?;
-                if let Some(offset) = run.data_offset {
+            for (start_of_run, run) in boxes(part, b"trun") {
+                let run = Run::read(&start_of_run, run)?;
+                if let Some(offset) = run.offset {
                     at = base.checked_add_signed(offset.into())?;
                 }
-                let pieces = run_pieces(&run.samples, at, size);
-                if let Some(last) = pieces.last() {
-                    at = last.start.saturating_add(last.size);
-                }
-                if header.track_id == self.header.track_id {
-                    self.samples += run.samples.len() as u64;
-                    let length = run_length(&run.samples, duration);
-                    self.duration = self.duration.saturating_add(length);
-                    self.pieces.extend(pieces);
+                for (count, own_size, own_duration) in run.samples {
+                    let piece = Piece::new(at, count, own_size.unwrap_or(size));
+                    at = piece.end();
+                    if header.track_id == self.header.track_id {
+                        let length = u64::from(count) * u64::from(own_duration.unwrap_or(duration));
+                        self.samples += u64::from(count);
+                        self.duration = self.duration.saturating_add(length);
+                        self.pieces.push(piece);
+                    }
                 }
             }
             base = at;
@@ -131,7 +138,7 @@ impl Track {
         self.pieces
             .iter()
             .filter(|piece| piece.size > 0)
-            .map(|piece| piece.start.saturating_add(piece.size))
+            .map(Piece::end)
             .max()
     }
 
@@ -160,13 +167,13 @@ impl Track {
 
     /// The length of all samples in seconds, if it is known.
     pub(super) fn seconds(&self) -> Option<f64> {
-        let is_known = self.timescale > 0 && self.duration > 0;
-        is_known.then(|| self.duration as f64 / f64::from(self.timescale))
+        let timescale = self.timescale?.get();
+        (self.duration > 0).then(|| self.duration as f64 / f64::from(timescale))
     }
 
     /// The length in seconds, without the part at the start that a player does not show.
     pub(super) fn edited_seconds(&self) -> Option<f64> {
-        let cut_off = self.first_shown as f64 / f64::from(self.timescale);
+        let cut_off = self.first_shown as f64 / f64::from(self.timescale?.get());
         Some(self.seconds()? - cut_off)
     }
 
@@ -177,15 +184,15 @@ impl Track {
 
     /// The width and height that a player shows.
     pub(super) fn shown_size(&self) -> (u32, u32) {
-        let mut width = self.header.width.integer();
-        let mut height = self.header.height.integer();
+        let mut width = self.header.width.integer.cast_unsigned();
+        let mut height = self.header.height.integer.cast_unsigned();
         if let Some(format) = &self.format
             && (width == 0 || height == 0)
         {
             (width, height) = (format.width, format.height);
         }
-        let matrix = &self.header.matrix;
-        let is_on_its_side = (matrix.a, matrix.d) == (0, 0) && matrix.b != 0 && matrix.c != 0;
+        let [a, b, _, c, d, ..] = self.header.matrix;
+        let is_on_its_side = (a, d) == (0, 0) && b != 0 && c != 0;
         if is_on_its_side {
             (height.into(), width.into())
         } else {
@@ -198,15 +205,16 @@ impl PictureFormat {
     /// Reads the first description of pictures.
     fn first(descriptions: &[u8]) -> Option<Self> {
         const BEFORE_BOXES: usize = 78;
-        let mut bytes = descriptions.get(8..)?;
-        let header = Header::decode_maybe(&mut bytes).ok()??;
+        let first = descriptions.get(8..)?;
+        let header = Header::read(first)?;
+        let bytes = &first[header.length..];
         let number = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
         let inside = bytes.get(BEFORE_BOXES..)?;
         let last_byte = |kind: &[u8; 4], at: usize| {
-            let configuration = boxes(inside, FourCC::new(kind)).next()?;
+            let configuration = contents(inside, kind).next()?;
             Some(usize::from(configuration.get(at)? & 3) + 1)
         };
-        let length_size = match &<[u8; 4]>::from(header.kind) {
+        let length_size = match &header.kind {
             b"avc1" | b"avc3" => last_byte(b"avcC", 4),
             b"hvc1" | b"hev1" => last_byte(b"hvcC", 21),
             _ => None,
@@ -219,116 +227,112 @@ impl PictureFormat {
     }
 }
 
-/// Reads the time of the first sample that a player shows.
+impl Run {
+    /// Reads a run. The crate would list even samples without values of their own, as many as a hostile file says.
+    fn read(header: &Header, run: &[u8]) -> Option<Self> {
+        const OWN_VALUES: u32 = TrunBox::FLAG_SAMPLE_DURATION_PRESENT
+            | TrunBox::FLAG_SAMPLE_SIZE_PRESENT
+            | TrunBox::FLAG_SAMPLE_FLAGS_PRESENT
+            | TrunBox::FLAG_SAMPLE_COMPOSITION_TIME_OFFSETS_PRESENT;
+
+        let mut at = header.length;
+        let flags = FullBoxHeader::decode_at(run, &mut at).ok()?.flags.get();
+        let count = u32::decode_at(run, &mut at).ok()?;
+        if flags & OWN_VALUES != 0 {
+            let (run, _) = TrunBox::decode(run).ok()?;
+            let samples = run.samples.into_iter();
+            return Some(Self {
+                offset: run.data_offset,
+                samples: samples
+                    .map(|sample| (1, sample.size, sample.duration))
+                    .collect(),
+            });
+        }
+        let has_offset = flags & TrunBox::FLAG_DATA_OFFSET_PRESENT != 0;
+        let offset = has_offset.then(|| i32::decode_at(run, &mut at));
+        Some(Self {
+            offset: offset.transpose().ok()?,
+            samples: vec![(count, None, None)],
+        })
+    }
+}
+
+impl Piece {
+    fn new(start: u64, samples: u32, size: u32) -> Self {
+        Self {
+            start,
+            size: u64::from(samples) * u64::from(size),
+            is_sample: samples == 1,
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.start.saturating_add(self.size)
+    }
+}
+
+/// Reads the time of the first sample of a track that is shown.
 fn first_shown(track: &[u8]) -> Option<u64> {
-    let edits: Elst = decoded(boxes(track, Edts::KIND).next()?)?;
-    edits.entries.iter().find_map(|edit| edit.media_time)
+    let edits: ElstBox = decoded(contents(track, b"edts").next()?, b"elst")?;
+    let mut times = edits.entries.iter().map(|edit| edit.media_time);
+    times.find_map(|time| u64::try_from(time).ok())
 }
 
 /// Locates the samples of a track by its table. Returns nothing if the table cannot be read.
 fn pieces(table: &[u8]) -> Option<Vec<Piece>> {
-    let sizes: Stsz = decoded(table)?;
-    let runs: Stsc = decoded(table)?;
-    let chunks: Vec<u64> = match decoded::<Stco>(table) {
-        Some(chunks) => chunks.entries.into_iter().map(u64::from).collect(),
-        None => decoded::<Co64>(table)?.entries,
+    let sizes: StszBox = decoded(table, b"stsz")?;
+    let mut runs = chunk_runs(table)?.into_iter().peekable();
+    let chunks: Vec<u64> = match decoded::<StcoBox>(table, b"stco") {
+        Some(chunks) => chunks.chunk_offsets.into_iter().map(u64::from).collect(),
+        None => decoded::<Co64Box>(table, b"co64")?.chunk_offsets,
     };
-    let mut left = match &sizes.samples {
-        StszSamples::Identical { count, .. } => *count as usize,
-        StszSamples::Different { sizes } => sizes.len(),
+    let mut left = match &sizes {
+        StszBox::Fixed { sample_count, .. } => *sample_count,
+        StszBox::Variable { entry_sizes } => entry_sizes.len() as u32,
     };
     let mut sample = 0;
-    let mut runs = runs.entries.into_iter().peekable();
     let mut in_chunk = 0;
     let mut found = Vec::new();
     for (chunk, start) in (1..).zip(chunks) {
-        while let Some(run) = runs.next_if(|run| run.first_chunk <= chunk) {
-            in_chunk = run.samples_per_chunk as usize;
+        while let Some([_, samples, _]) = runs.next_if(|[first_chunk, ..]| *first_chunk <= chunk) {
+            in_chunk = samples;
         }
         let count = in_chunk.min(left);
         left -= count;
-        match &sizes.samples {
-            StszSamples::Identical { size, .. } => found.push(Piece {
-                start,
-                size: count as u64 * u64::from(*size),
-                is_sample: count == 1,
-            }),
-            StszSamples::Different { sizes } => {
+        match &sizes {
+            StszBox::Fixed { sample_size, .. } => {
+                found.push(Piece::new(start, count, sample_size.get()));
+            }
+            StszBox::Variable { entry_sizes } => {
                 let mut start = start;
-                for size in &sizes[sample..sample + count] {
-                    let size = u64::from(*size);
-                    found.push(Piece {
-                        start,
-                        size,
-                        is_sample: true,
-                    });
-                    start = start.saturating_add(size);
+                for size in &entry_sizes[sample..sample + count as usize] {
+                    let piece = Piece::new(start, 1, *size);
+                    start = piece.end();
+                    found.push(piece);
                 }
             }
         }
-        sample += count;
+        sample += count as usize;
     }
     Some(found)
 }
 
-/// Locates the samples of a run in a fragment. The first sample is at `start`.
-fn run_pieces(samples: &TrunSamples, start: u64, default_size: u32) -> Vec<Piece> {
-    let mut found = Vec::new();
-    match samples {
-        TrunSamples::Inherited { count, .. } => found.push(Piece {
-            start,
-            size: u64::from(*count) * u64::from(default_size),
-            is_sample: *count == 1,
-        }),
-        TrunSamples::Explicit(samples) => {
-            let mut start = start;
-            for sample in samples {
-                let size = sample.size.unwrap_or(default_size).into();
-                found.push(Piece {
-                    start,
-                    size,
-                    is_sample: true,
-                });
-                start = start.saturating_add(size);
-            }
-        }
-    }
-    found
+/// Reads the runs of chunks: the first chunk, the samples in each, and the number of their description. It is not the
+/// crate that reads them, since it refuses the number 0, and players do not.
+fn chunk_runs(table: &[u8]) -> Option<Vec<[u32; 3]>> {
+    let runs = contents(table, b"stsc").next()?;
+    let mut at = 0;
+    FullBoxHeader::decode_at(runs, &mut at).ok()?;
+    let count = u32::decode_at(runs, &mut at).ok()?;
+    (0..count)
+        .map(|_| Decode::decode_at(runs, &mut at).ok())
+        .collect()
 }
 
-/// Adds up the durations of the samples of a run in a fragment.
-fn run_length(samples: &TrunSamples, default_duration: u32) -> u64 {
-    match samples {
-        TrunSamples::Inherited { count, .. } => u64::from(*count) * u64::from(default_duration),
-        TrunSamples::Explicit(samples) => samples
-            .iter()
-            .map(|sample| u64::from(sample.duration.unwrap_or(default_duration)))
-            .sum(),
-    }
-}
-
-/// Finds the defaults in the index for samples of a fragment that have no size or duration.
-fn defaults(index: &[u8], track_id: u32) -> Option<Trex> {
-    let extension = boxes(index, FourCC::new(b"mvex")).next()?;
-    boxes(extension, Trex::KIND)
-        .filter_map(|mut body| Trex::decode_body(&mut body).ok())
+/// Finds the defaults of a fragmented file for samples that lack a size or a duration.
+fn defaults(index: &[u8], track_id: u32) -> Option<TrexBox> {
+    let extension = contents(index, b"mvex").next()?;
+    boxes(extension, b"trex")
+        .filter_map(|(_, found)| Some(TrexBox::decode(found).ok()?.0))
         .find(|trex| trex.track_id == track_id)
-}
-
-/// Decodes the first box of a kind.
-pub(super) fn decoded<T: Atom>(bytes: &[u8]) -> Option<T> {
-    T::decode_body(&mut boxes(bytes, T::KIND).next()?).ok()
-}
-
-/// Returns the contents of the boxes of a kind, up to the first broken box.
-pub(super) fn boxes(mut bytes: &[u8], kind: FourCC) -> impl Iterator<Item = &[u8]> {
-    let next = move || {
-        let header = Header::decode_maybe(&mut bytes).ok()??;
-        let (inside, rest) = bytes.split_at_checked(header.size?)?;
-        bytes = rest;
-        Some((header.kind, inside))
-    };
-    std::iter::from_fn(next)
-        .filter(move |(found, _)| *found == kind)
-        .map(|(_, inside)| inside)
 }

@@ -17,9 +17,10 @@ mod time;
 
 use std::time::Duration;
 
-use mp4_atom::{Decode, Ftyp, Moov};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
+use shiguredo_mp4::Decode;
+use shiguredo_mp4::boxes::{FtypBox, MoovBox};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -31,7 +32,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// The width, height and seconds that a video has in its header.
-type Size = (u16, u16, u64);
+type Size = (i16, i16, u64);
 
 /// A client of both providers with its own API key.
 struct User<'a> {
@@ -193,14 +194,15 @@ impl<'a> User<'a> {
 
     async fn size(&self, url: &Value) -> Size {
         let file = self.download(url).await;
-        let mut rest = &file[..];
-        Ftyp::decode(&mut rest).unwrap();
-        let Moov { mvhd, trak, .. } = Moov::decode(&mut rest).unwrap();
-        let size = &trak[0].tkhd;
+        let mut at = 0;
+        FtypBox::decode_at(&file, &mut at).unwrap();
+        let index = MoovBox::decode_at(&file, &mut at).unwrap();
+        let movie = index.mvhd_box;
+        let size = &index.trak_boxes[0].tkhd_box;
         (
-            size.width.integer(),
-            size.height.integer(),
-            mvhd.duration / u64::from(mvhd.timescale),
+            size.width.integer,
+            size.height.integer,
+            movie.duration / u64::from(movie.timescale.get()),
         )
     }
 }
