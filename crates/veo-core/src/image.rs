@@ -326,12 +326,7 @@ fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), String> {
             MAX_IMAGE >> 20
         ));
     }
-    let known = ["image/jpeg", "image/png", "image/webp"];
-    let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
-        return Err("is not a JPEG, PNG or WebP image".to_owned());
-    };
-    let size = picture::checked_size(bytes, kind.mime_type())?;
-    Ok((kind.extension(), size))
+    Ok(picture::kind_and_size(bytes)?)
 }
 
 fn unusable_image(name: &dyn Display, what: &str) -> Error {

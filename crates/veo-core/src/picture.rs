@@ -7,16 +7,18 @@ pub(crate) struct Size {
     pub(crate) height: u32,
 }
 
-/// Reads the structure of a JPEG, PNG or WebP, but not its pixels. Bytes after the end of the picture do not matter.
+/// Reads the structure of a JPEG, PNG or WebP, but not its pixels. Returns the file extension of its kind, and its size.
+/// Bytes after the end of the picture do not matter.
 ///
 /// # Errors
 ///
 /// The predicate of a sentence about the picture.
-pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
-    let found = match mime_type {
-        "image/jpeg" => jpeg(bytes),
-        "image/png" => png(bytes),
-        _ => webp(bytes),
+pub(crate) fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), &'static str> {
+    let (kind, found) = match bytes {
+        [0xff, 0xd8, 0xff, ..] => ("jpg", jpeg(bytes)),
+        [0x89, b'P', b'N', b'G', ..] => ("png", png(bytes)),
+        _ if bytes.get(8..12) == Some(b"WEBP") => ("webp", webp(bytes)),
+        _ => return Err("is not a JPEG, PNG or WebP image"),
     };
     let found = found.ok_or("is not whole: a part of it is missing; get it again")?;
     if found.moves {
@@ -27,13 +29,14 @@ pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'stat
         return Err("has no pixels; get it again");
     }
     // The orientations 5 to 8 turn the picture on its side.
-    Ok(match found.orientation {
+    let size = match found.orientation {
         5..=8 => Size {
             width: height,
             height: width,
         },
         _ => found.size,
-    })
+    };
+    Ok((kind, size))
 }
 
 /// The orientation of a picture that has no entry for it.
