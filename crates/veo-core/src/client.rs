@@ -8,7 +8,7 @@ use tracing::{Instrument, info_span};
 
 use crate::download::Downloader;
 use crate::history::Histories;
-use crate::ledger::{Budget, Entry, Ledger, Unrecorded, Wish};
+use crate::ledger::{Budget, Entry, Ledger, NoLedger, Wish};
 use crate::runtime::runtime;
 use crate::wait::Waiting;
 use crate::wire::Wire;
@@ -60,12 +60,12 @@ pub struct Client {
     /// The providers, one for each account, in the order in which they are asked.
     providers: Vec<Arc<dyn Provider>>,
     /// The accounts that the caller has added a second time. Their second providers are never asked.
-    doubles: Vec<String>,
+    duplicate_accounts: Vec<String>,
     /// A provider that stores images if no other provider can. It is never asked for a video.
     uploader: Option<Arc<dyn Provider>>,
     ledger: Arc<dyn Ledger>,
     /// True if the caller has given the ledger.
-    keeps_record: bool,
+    has_ledger: bool,
     budget: Option<Budget>,
     /// The last known balance of the budget's account.
     balance: Arc<Mutex<Option<f64>>>,
@@ -116,10 +116,10 @@ impl Client {
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
         Ok(Self {
             providers: vec![Arc::new(provider)],
-            doubles: Vec::new(),
+            duplicate_accounts: Vec::new(),
             uploader: None,
-            ledger: Arc::new(Unrecorded::new()),
-            keeps_record: false,
+            ledger: Arc::new(NoLedger::new()),
+            has_ledger: false,
             budget: None,
             balance: Arc::default(),
             wire: Wire::new(),
@@ -150,7 +150,7 @@ impl Client {
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
         let account = provider.account();
         if self.account(&account).is_some() {
-            self.doubles.push(account);
+            self.duplicate_accounts.push(account);
         } else {
             self.providers.push(Arc::new(provider));
         }
@@ -197,7 +197,7 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_ledger(mut self, ledger: impl Ledger + 'static) -> Self {
-        (self.ledger, self.keeps_record) = (Arc::new(ledger), true);
+        (self.ledger, self.has_ledger) = (Arc::new(ledger), true);
         self
     }
 
@@ -344,7 +344,7 @@ impl Client {
             image::lacks_uploader(request, self.uploaders()),
         );
         plan.refusals.extend(
-            self.doubles
+            self.duplicate_accounts
                 .iter()
                 .map(|account| Refusal::of_duplicate(account)),
         );
@@ -669,8 +669,8 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
-    pub(crate) fn keeps_record(&self) -> bool {
-        self.keeps_record
+    pub(crate) fn has_ledger(&self) -> bool {
+        self.has_ledger
     }
 
     pub(crate) fn budget(&self) -> Option<&Budget> {

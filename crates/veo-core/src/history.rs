@@ -11,13 +11,13 @@ use std::time::Duration;
 use crate::Video;
 
 /// The fewest jobs from which pauses are learned.
-const FEWEST: usize = 8;
+const FEWEST_JOBS: usize = 8;
 /// The number of jobs that are remembered. With more jobs, the pauses would follow a change more slowly.
-const MOST: usize = 24;
+const MOST_JOBS: usize = 24;
 /// The share of jobs that are expected to end at a time at which no remembered job has ended.
 const SURPRISES: f64 = 0.1;
 /// The pause, in seconds, at a chance of 1 in each second. A smaller value asks more often and notices earlier.
-const SCALE: f64 = 0.55;
+const PAUSE_SCALE: f64 = 0.55;
 /// The shortest and the longest pause, in seconds.
 const BOUNDS: (f64, f64) = (1.0, 30.0);
 
@@ -50,7 +50,7 @@ impl History {
     fn add(&self, seconds: f64) {
         let mut durations = self.0.lock().unwrap_or_else(|error| error.into_inner());
         durations.push_back(seconds);
-        if durations.len() > MOST {
+        if durations.len() > MOST_JOBS {
             durations.pop_front();
         }
     }
@@ -60,7 +60,7 @@ impl History {
         /// The step of the sum, in seconds.
         const STEP: f64 = 0.5;
         let durations = self.0.lock().unwrap_or_else(|error| error.into_inner());
-        if durations.len() < FEWEST {
+        if durations.len() < FEWEST_JOBS {
             return None;
         }
         let start = age.as_secs_f64();
@@ -69,7 +69,7 @@ impl History {
         // time reaches one. A pause that is only right at its start would jump over the time at which most jobs end.
         let mut questions = 0.0;
         while questions < 1.0 {
-            let pause = SCALE / chance(&durations, end).sqrt();
+            let pause = PAUSE_SCALE / chance(&durations, end).sqrt();
             questions += STEP / pause.clamp(BOUNDS.0, BOUNDS.1);
             end += STEP;
         }
@@ -159,7 +159,7 @@ mod tests {
 
     fn learned_from_the_mix(random: &mut fastrand::Rng) -> History {
         let history = History::default();
-        (0..MOST).for_each(|_| history.add(mix(random)));
+        (0..MOST_JOBS).for_each(|_| history.add(mix(random)));
         history
     }
 
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn nothing_is_learned_from_a_few_jobs() {
         let history = History::default();
-        for _ in 1..FEWEST {
+        for _ in 1..FEWEST_JOBS {
             history.add(90.0);
         }
         assert_eq!(history.pause(Duration::ZERO), None);

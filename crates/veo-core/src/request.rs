@@ -87,7 +87,7 @@ pub struct VideoRequest {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(
-    description = "The input that the video is made from, besides the prompt. Inputs that exclude each other cannot be given at once."
+    description = "The input that the video is made from, besides the prompt. A video has one kind of input."
 )]
 #[non_exhaustive]
 pub enum Input {
@@ -163,7 +163,7 @@ pub enum Image {
 #[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[schemars(
-    description = "The video that an extension continues. kie.ai goes by the job and UniAll by the URL."
+    description = "The video that an extension continues. kie.ai needs the job and UniAll the URL."
 )]
 #[non_exhaustive]
 pub struct Source {

@@ -235,7 +235,7 @@ impl Client {
     /// # Ok(()) }) }
     /// ```
     pub async fn submit_once(&self, key: &str, request: &VideoRequest) -> Submission {
-        if let Err(error) = self.check_record() {
+        if let Err(error) = self.check_ledger() {
             return Submission::Rejected(error);
         }
         // A known outcome needs no plan, no image and no upload.
@@ -418,7 +418,7 @@ impl Client {
         let offer = renewed.as_ref().unwrap_or(offer);
         let capabilities = provider.capabilities();
         let is_marked = capabilities.marks_callbacks
-            && self.keeps_record()
+            && self.has_ledger()
             && offer.request.callback_url.is_some();
         let marker = is_marked.then(random_marker);
         Begin {
@@ -452,7 +452,7 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                 let key = &begin.want.key;
                 let mut submission = Submission::Unknown(Unknown {
-                    key: self.keeps_record().then(|| key.clone()),
+                    key: self.has_ledger().then(|| key.clone()),
                     error,
                     offer: begin.offer.clone(),
                     sent_at,
@@ -460,7 +460,7 @@ impl Client {
                 self.record_outcome(key, &mut submission, false).await;
                 Ok(Sending::Ended(Box::new(submission)))
             }
-            turn => turn,
+            sending => sending,
         }
     }
 
@@ -516,7 +516,7 @@ impl Client {
                 span.record("job", display(&job.reference));
                 job.refusals = refusals;
             }
-            Submission::Unknown(unknown) if self.keeps_record() => {
+            Submission::Unknown(unknown) if self.has_ledger() => {
                 unknown.key = Some(want.key.clone());
             }
             _ => {}
@@ -536,9 +536,9 @@ impl Client {
     }
 
     /// Returns an error if this client has no ledger, or if there is no runtime.
-    pub(crate) fn check_record(&self) -> Result<(), Error> {
+    pub(crate) fn check_ledger(&self) -> Result<(), Error> {
         runtime()?;
-        if self.keeps_record() {
+        if self.has_ledger() {
             return Ok(());
         }
         let message = "a key needs a ledger; add one with Client::with_ledger";
@@ -547,7 +547,7 @@ impl Client {
 
     /// Writes down the outcome of a call. If writing fails, the attempt stays open, and is never sent again.
     async fn record_outcome(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
-        if !self.keeps_record() {
+        if !self.has_ledger() {
             return;
         }
         let outcome = match &*submission {

@@ -106,7 +106,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if there is no such key, or no ledger; [`ErrorKind::Ledger`] and
     /// [`ErrorKind::LedgerDamaged`]; otherwise the error of the provider or of an upload. You can repeat the step.
     pub async fn step(&self, key: &str) -> Result<Step, Error> {
-        self.check_record()?;
+        self.check_ledger()?;
         let entry = self
             .ledger()
             .entry(key)
@@ -123,10 +123,12 @@ impl Client {
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
             // An unknown call may be paid for. Only the call of an upgrade that also asks for the progress is repeated.
-            EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
+            EntryState::Unknown if self.repeats_unknown_call(&entry) => {
+                self.upgrade_step(&entry).await
+            }
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
-                None => Err(damaged_record(key)),
+                None => Err(damaged_entry(key)),
             },
             EntryState::Accepted | EntryState::Finished => self.ask_step(&entry).await,
             EntryState::Failed => {
@@ -268,7 +270,7 @@ impl Client {
     where
         F: Future<Output = ()>,
     {
-        self.check_record()?;
+        self.check_ledger()?;
         let mut agenda = Agenda::new(for_ever);
         let mut hurried = self.hurry().subscribe();
         let mut under_way = FuturesUnordered::new();
@@ -340,7 +342,7 @@ impl Client {
     }
 
     async fn settled(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
-        self.check_record()?;
+        self.check_ledger()?;
         let entry = self
             .ledger()
             .entry(key)
@@ -381,7 +383,7 @@ impl Client {
     }
 
     async fn settled_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
-        self.check_record()?;
+        self.check_ledger()?;
         for job in notice.jobs() {
             if let Some(entry) = self.ledger().find(Find::Job(&job)).await? {
                 return Ok(Some(entry));
@@ -552,7 +554,7 @@ impl Client {
             return self.upgrade_step(entry).await;
         }
         let Some(job) = entry.job() else {
-            return Err(damaged_record(&entry.key));
+            return Err(damaged_entry(&entry.key));
         };
         let wanted = job.reference.resolution;
         // An upgrade that was begun continues, so no second one is paid for.
@@ -606,7 +608,7 @@ impl Client {
             // The smaller video is paid for, so the caller gets it.
             Step::Failed(error) => {
                 let Some(job) = small.job() else {
-                    return Err(damaged_record(&small.key));
+                    return Err(damaged_entry(&small.key));
                 };
                 match self.ask(&job.reference).await? {
                     State::Finished(video) => {
@@ -627,7 +629,7 @@ impl Client {
 
     async fn upgrade_step(&self, entry: &Entry) -> Result<Step, Error> {
         let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
-            return Err(damaged_record(&entry.key));
+            return Err(damaged_entry(&entry.key));
         };
         match self
             .upgrade_call(job, to, false, &mut Calls::default())
@@ -874,7 +876,7 @@ fn no_such(key: &str) -> Error {
     invalid_request(format!("there is no {key:?} in the ledger"))
 }
 
-fn damaged_record(key: &str) -> Error {
+fn damaged_entry(key: &str) -> Error {
     let message =
         format!("the entry of {key:?} in the ledger is damaged; look for its task at the provider");
     Error::new(ErrorKind::LedgerDamaged, message)

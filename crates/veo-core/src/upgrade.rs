@@ -123,7 +123,7 @@ impl Client {
 
     /// Returns whether a step repeats the call of an upgrade whose outcome is unknown. Only the old form allows this,
     /// since its call also asks for the progress.
-    pub(crate) fn is_called_again(&self, entry: &Entry) -> bool {
+    pub(crate) fn repeats_unknown_call(&self, entry: &Entry) -> bool {
         let Wish::Upgrade { job, .. } = &entry.wish else {
             return false;
         };
@@ -170,7 +170,7 @@ impl Client {
     ) -> Result<State, Error> {
         let reference = job.with_resolution(to);
         let key = reference.to_string();
-        if self.keeps_record()
+        if self.has_ledger()
             && let Some(entry) = self.ledger().entry(&key).await?
         {
             let own_task = entry.own_task().map(str::to_owned);
@@ -257,7 +257,7 @@ impl Client {
         };
         let is_task = provider.upgrades_as_task(reference);
         if let Some(entry) = &entry {
-            if let Some(state) = stands_against(entry, to, again, is_task)? {
+            if let Some(state) = reason_not_to_call(entry, to, again, is_task)? {
                 return Ok((state, calls));
             }
             calls.take_from(entry);
@@ -337,7 +337,7 @@ impl Client {
         match answer {
             Upgrade::Finished(video) => {
                 if before != Before::Accepted {
-                    self.write_taken(reference, None).await?;
+                    self.write_accepted(reference, None).await?;
                 }
                 let video = Video {
                     job: reference.clone(),
@@ -350,7 +350,7 @@ impl Client {
                 // A task with the id of the job is that of the smaller video, not of the upgrade.
                 let task = task.filter(|task| *task != reference.task);
                 if before != Before::Accepted || task.is_some() {
-                    self.write_taken(reference, task.as_deref()).await?;
+                    self.write_accepted(reference, task.as_deref()).await?;
                 }
                 calls.own_task = task.or(calls.own_task.take());
                 calls.before = Before::Accepted;
@@ -401,7 +401,7 @@ impl Client {
     }
 
     /// Writes down that an upgrade was accepted. If writing fails, the error names the task, which is paid for.
-    async fn write_taken(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
+    async fn write_accepted(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
         let outcome = Outcome::Accepted {
             job: reference.clone(),
             task: task.map(str::to_owned),
@@ -424,14 +424,14 @@ impl Client {
 
     /// Writes down an event of an upgrade, if there is a ledger.
     async fn write_upgrade(&self, key: &str, event: Event) -> Result<(), Error> {
-        if self.keeps_record() {
+        if self.has_ledger() {
             self.record_with_retry(key, event).await?;
         }
         Ok(())
     }
 
     async fn record_upgrade_finished(&self, key: &str, video: &Video) -> Result<(), Error> {
-        if !self.keeps_record() {
+        if !self.has_ledger() {
             return Ok(());
         }
         match self.ledger().entry(key).await? {
@@ -493,7 +493,7 @@ fn has_calls_left(entry: &Entry) -> bool {
 /// Returns why the call of a known upgrade must not be made again: its state, or an error; nothing if it may be made.
 /// `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call starts a paid
 /// task.
-fn stands_against(
+fn reason_not_to_call(
     entry: &Entry,
     to: Resolution,
     again: bool,

@@ -397,16 +397,16 @@ async fn a_step_asks_each_provider_once() {
 async fn a_panic_of_a_provider_makes_the_outcome_unknown() {
     let (folder, mut hat) = (tempfile::tempdir().unwrap(), Hat::new());
     hat.panics = true;
-    for keeps_record in [false, true] {
+    for has_ledger in [false, true] {
         let mut asked = patient(hat.clone()).or(Kie::new("a key").unwrap());
-        if keeps_record {
+        if has_ledger {
             asked = asked.with_ledger(ledger(folder.path()).await);
         }
         let Submission::Unknown(unknown) = asked.submit(&dog()).await else {
             panic!("it may have been sent")
         };
         assert_eq!(unknown.error.kind(), ErrorKind::OutcomeUnknown);
-        assert_eq!(unknown.key.is_some(), keeps_record);
+        assert_eq!(unknown.key.is_some(), has_ledger);
         if let Some(key) = unknown.key {
             assert_eq!(
                 asked.entry(&key).await.unwrap().unwrap().state,

@@ -70,7 +70,7 @@ impl Hosts {
 
     /// Checks the link itself. The addresses of the link's host are checked when the name of the host is resolved.
     pub(crate) fn check(&self, url: &Url) -> Result<(), Refused> {
-        check_form(url)?;
+        check_scheme(url)?;
         // The parser of URLs has changed every spelling of an IPv4 address to the usual one.
         let host = url
             .host_str()
@@ -180,7 +180,7 @@ impl Resolve for Hosts {
 }
 
 /// Checks the scheme of a link, and that the link has no user name or password.
-pub(crate) fn check_form(url: &Url) -> Result<(), Refused> {
+pub(crate) fn check_scheme(url: &Url) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused::new("it is neither http nor https"));
     }

@@ -136,7 +136,7 @@ impl Whole {
         }
 
         let in_fragments = !layout.fragments.is_empty();
-        let told = told_seconds(index);
+        let told = header_seconds(index);
         let measured = pictures.seconds();
         let longest = tracks.iter().filter_map(Track::seconds);
         let longest = longest.reduce(f64::max);
@@ -182,10 +182,10 @@ impl Whole {
 }
 
 /// Reads the length of the film from its header, if the header has one.
-fn told_seconds(index: &[u8]) -> Option<f64> {
+fn header_seconds(index: &[u8]) -> Option<f64> {
     let movie: MvhdBox = decoded(index, b"mvhd")?;
-    let is_told = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
-    is_told.then(|| movie.duration as f64 / f64::from(movie.timescale.get()))
+    let is_given = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
+    is_given.then(|| movie.duration as f64 / f64::from(movie.timescale.get()))
 }
 
 /// Reads the length that the index announces for all fragments.
@@ -193,8 +193,8 @@ fn announced_seconds(index: &[u8]) -> Option<f64> {
     let extension = contents(index, b"mvex").next()?;
     let announced: MehdBox = decoded(extension, b"mehd")?;
     let movie: MvhdBox = decoded(index, b"mvhd")?;
-    let is_told = announced.fragment_duration > 0;
-    is_told.then(|| announced.fragment_duration as f64 / f64::from(movie.timescale.get()))
+    let is_given = announced.fragment_duration > 0;
+    is_given.then(|| announced.fragment_duration as f64 / f64::from(movie.timescale.get()))
 }
 
 fn is_near(seconds: f64, others: f64) -> bool {

@@ -499,22 +499,22 @@ impl<'a> Transfer<'a> {
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
         if let Some(video) = content {
-            return self.take_decoded(video, on_bytes).await;
+            return self.write_decoded(video, on_bytes).await;
         }
         let url = url.trim();
         if url
             .get(..5)
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
         {
-            return self.take_inline(url.as_bytes(), on_bytes).await;
+            return self.write_data_url(url.as_bytes(), on_bytes).await;
         }
         let response = self.ask(url).await?;
-        self.take_up(&response)?;
+        self.accept_reply(&response)?;
         self.receive(response, on_bytes).await
     }
 
     /// Decodes the video of a data URL, and writes it.
-    async fn take_inline(
+    async fn write_data_url(
         &mut self,
         url: &[u8],
         on_bytes: &mut impl FnMut(u64, Option<u64>),
@@ -524,23 +524,23 @@ impl<'a> Transfer<'a> {
         self.part.restart()?;
         for piece in url[start..].chunks(PIECE) {
             let bytes = content.push(piece).ok_or_else(unreadable)?;
-            self.take_piece(&bytes).await?;
+            self.write_piece(&bytes).await?;
         }
         let rest = content.end().ok_or_else(unreadable)?;
-        self.take_piece(&rest).await?;
-        self.part.is_all();
+        self.write_piece(&rest).await?;
+        self.part.mark_complete();
         on_bytes(self.part.received, self.part.total);
         Ok(())
     }
 
-    async fn take_piece(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    async fn write_piece(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let length = self.part.received + bytes.len() as u64;
         self.downloader.check_size(length)?;
         self.part.write(bytes).await
     }
 
     /// Writes the video of a data URL that was decoded while the reply arrived.
-    async fn take_decoded(
+    async fn write_decoded(
         &mut self,
         video: &Bytes,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
@@ -548,9 +548,9 @@ impl<'a> Transfer<'a> {
         self.part.restart()?;
         // One large write would copy the whole video in memory.
         for piece in video.chunks(PIECE) {
-            self.take_piece(piece).await?;
+            self.write_piece(piece).await?;
         }
-        self.part.is_all();
+        self.part.mark_complete();
         on_bytes(self.part.received, self.part.total);
         Ok(())
     }
@@ -565,7 +565,7 @@ impl<'a> Transfer<'a> {
         if let Some((api, key)) = &self.api
             && api.origin() == url.origin()
         {
-            hosts::check_form(&url).map_err(|refused| NoVideo::not_followed(&refused))?;
+            hosts::check_scheme(&url).map_err(|refused| NoVideo::not_followed(&refused))?;
             let request = self.downloader.at_api.get(url.clone());
             let response = self
                 .send(request.header(AUTHORIZATION, sensitive(key)?))
@@ -617,10 +617,10 @@ impl<'a> Transfer<'a> {
     }
 
     /// Checks that a reply has the whole file or the missing rest, and prepares the part for its body.
-    fn take_up(&mut self, response: &Response) -> Result<(), Stop> {
+    fn accept_reply(&mut self, response: &Response) -> Result<(), Stop> {
         match response.status().as_u16() {
             200 | 201 | 203 => self.part.begin(response)?,
-            206 if self.part.goes_on_with(response) => {}
+            206 if self.part.continues(response) => {}
             206 if part::is_from_the_start(response) => self.part.begin(response)?,
             206 | 416 => {
                 self.part.restart()?;

@@ -107,7 +107,7 @@ impl<'a> Part<'a> {
     }
 
     /// Returns whether a reply continues the same file exactly where this part ends.
-    pub(super) fn goes_on_with(&mut self, response: &Response) -> bool {
+    pub(super) fn continues(&mut self, response: &Response) -> bool {
         let headers = response.headers();
         let Some((first, total)) = content_range(headers) else {
             return false;
@@ -146,7 +146,7 @@ impl<'a> Part<'a> {
     }
 
     /// Marks the part as complete, for a caller that has written the whole video.
-    pub(super) fn is_all(&mut self) {
+    pub(super) fn mark_complete(&mut self) {
         self.total = Some(self.received);
         self.has_end = true;
     }

@@ -48,7 +48,7 @@ use crate::{BoxFuture, Error, ErrorKind, JobRef, Limit, Offer};
 pub(crate) use entry::positive_price;
 pub use entry::{Attempt, Delivered, Entry, EntryState, Event, Outcome, Sent, Wish};
 pub use file::FileLedger;
-pub(crate) use none::Unrecorded;
+pub(crate) use none::NoLedger;
 
 /// A store of all wishes and paid calls.
 ///

@@ -9,12 +9,12 @@ use crate::{BoxFuture, Error, ErrorKind};
 
 /// The ledger of a client to which the caller has given none. It observes the limits of accounts, and stores no call.
 #[derive(Debug)]
-pub(crate) struct Unrecorded {
+pub(crate) struct NoLedger {
     since: Instant,
     accounts: Mutex<HashMap<String, SentTimes>>,
 }
 
-impl Unrecorded {
+impl NoLedger {
     pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -23,7 +23,7 @@ impl Unrecorded {
     }
 }
 
-impl Ledger for Unrecorded {
+impl Ledger for NoLedger {
     fn want(&self, _want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
         no_ledger()
     }

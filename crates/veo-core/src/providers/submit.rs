@@ -45,7 +45,7 @@ pub(crate) struct RefusalRow {
 }
 
 /// The words, in lower case, of refusals because the same request was accepted before or is on its way.
-pub(crate) const TAKEN_BEFORE: &[&str] = &[
+pub(crate) const ACCEPTED_BEFORE: &[&str] = &[
     "in progress",
     "still processing",
     "being processed",
@@ -145,7 +145,7 @@ where
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
         // A refusal that may name a task is never a rejection, whatever the table says.
-        (Some(Named::Possible(id)), Err(error)) => perhaps_taken(&error, &id),
+        (Some(Named::Possible(id)), Err(error)) => perhaps_accepted(&error, &id),
         // Only the table, or a request that was not sent, makes a rejection. Other errors can be lost replies.
         (None, Err(error)) => failed_request(&error, table, ErrorKind::OutcomeUnknown),
     };
@@ -166,7 +166,7 @@ pub(crate) fn no_id(provider: &str, text: &str) -> Error {
 }
 
 /// Makes the error of a refusal that may name a task by this text.
-pub(crate) fn perhaps_taken<R: ProviderRefusal>(error: &ApiError<R>, text: &str) -> Error
+pub(crate) fn perhaps_accepted<R: ProviderRefusal>(error: &ApiError<R>, text: &str) -> Error
 where
     ApiError<R>: StdError,
 {

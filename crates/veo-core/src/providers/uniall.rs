@@ -9,7 +9,7 @@ use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
 use super::meaning::Meaning;
-use super::submit::{self, ProviderRefusal, RefusalRow, TAKEN_BEFORE, explained};
+use super::submit::{self, ACCEPTED_BEFORE, ProviderRefusal, RefusalRow, explained};
 use crate::{
     Access, ApiAddress, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature,
     Image, Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
@@ -57,7 +57,7 @@ const REFUSALS: &[RefusalRow] = &[
     )
     .named(&["model_not_found"]),
     // UniAll says that it has accepted the same request before, so there may be a paid task.
-    RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
+    RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(ACCEPTED_BEFORE),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
     RefusalRow::new(REFUSED, ErrorKind::Unauthorized).meaning(Meaning::ShutOut),

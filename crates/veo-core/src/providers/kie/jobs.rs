@@ -9,7 +9,7 @@ use super::models::EXTENSION;
 use super::refusals::{REFUSALS, of_upgrade, table_of};
 use super::words;
 use crate::providers::body::{self, Body};
-use crate::providers::submit::{self, failed_request, is_id, no_id, perhaps_taken};
+use crate::providers::submit::{self, failed_request, is_id, no_id, perhaps_accepted};
 use crate::{
     ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation, Reason, Resolution, Submission,
     Upgrade, VideoRequest,
@@ -99,7 +99,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
             return Upgrade::Unknown(no_id("kie.ai", &task).with_job(job));
         }
         (Some(Named::Possible(task)), Err(error)) => {
-            return Upgrade::Unknown(perhaps_taken(error, &task).with_job(job));
+            return Upgrade::Unknown(perhaps_accepted(error, &task).with_job(job));
         }
         _ => {}
     }

@@ -5,7 +5,7 @@ use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection, types};
 use crate::providers::errors::translated;
 use crate::providers::meaning::Meaning;
 use crate::providers::submit::{
-    ProviderRefusal, RefusalRow, TAKEN_BEFORE, explained, failed_request, with_words,
+    ACCEPTED_BEFORE, ProviderRefusal, RefusalRow, explained, failed_request, with_words,
 };
 use crate::{Error, ErrorKind, JobRef, Operation};
 
@@ -14,7 +14,7 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     // kie.ai documents "1080P is processing" as a reply to a new request too. Such words mean that a call was accepted,
     // so the outcome is unknown, and the request is not sent again.
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
-    RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
+    RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(ACCEPTED_BEFORE),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
     RefusalRow::new(&[400, 403, 422, 429, 451], ErrorKind::Unauthorized).meaning(Meaning::ShutOut),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
