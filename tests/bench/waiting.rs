@@ -33,7 +33,7 @@ pub(crate) async fn measure(count: usize) -> Outcome<()> {
     let mut waits = JoinSet::new();
     for job in jobs {
         let client = client.clone();
-        waits.spawn(async move { client.wait(job).await.map(drop) });
+        waits.spawn(async move { client.wait(&job).await.map(drop) });
     }
     tokio::task::yield_now().await;
     let waiting = memory("VmRSS:")?.saturating_sub(before);

@@ -363,9 +363,9 @@ fn a_ledger_keeps_a_short_excerpt_of_a_long_reply() {
 
 /// An application may wait for many jobs, each in a Tokio task with its own client.
 #[test]
-fn a_waiting_task_takes_less_than_1536_bytes() {
+fn a_waiting_task_takes_less_than_1024_bytes() {
     let client = Client::new(Kie::new("the API key").unwrap()).unwrap();
     let job = JobRef::new("kie", "t1");
     let bytes = size_of_val(&client) + size_of_val(&client.wait(&job));
-    assert!(bytes < 1536, "{bytes} bytes");
+    assert!(bytes < 1024, "{bytes} bytes");
 }

@@ -74,7 +74,7 @@ pub struct Client {
     /// The keys that a run is to step now.
     hurry: broadcast::Sender<String>,
     pub(crate) downloader: Arc<Downloader>,
-    poll: Poll,
+    poll: Arc<Poll>,
     histories: Histories,
     /// The permits, one for each job that may be under way. Clones share the permits.
     in_flight: Option<Arc<Semaphore>>,
@@ -125,7 +125,7 @@ impl Client {
             wire: Wire::new(),
             hurry: broadcast::Sender::new(HURRIED),
             downloader: Arc::new(Downloader::new(Downloads::default())?),
-            poll: Poll::default(),
+            poll: Arc::default(),
             histories: Histories::default(),
             in_flight: None,
         })
@@ -226,7 +226,7 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_poll(mut self, poll: Poll) -> Self {
-        self.poll = poll;
+        self.poll = Arc::new(poll);
         self
     }
 
@@ -451,24 +451,11 @@ impl Client {
             }
         }
         let accepted = entry.as_ref().and_then(|entry| entry.job());
-        let waiting = self.waiting(job, accepted.map(|job| job.accepted_at));
-        let ended = follow(waiting, provider, job, &mut on_state)
+        let mut waiting = self.waiting(job, accepted.map(|job| job.accepted_at));
+        let ended = follow(&mut waiting, provider, job, &mut on_state)
             .instrument(info_span!("wait", job = %job))
-            .await
-            .map_err(|error| match &entry {
-                Some(entry) => self.as_of(entry, error).with_job(job),
-                None => error.with_job(job),
-            });
-        if let Some(entry) = &entry {
-            Box::pin(self.write_end(entry, &ended)).await;
-        }
-        let video = ended?;
-        match job.resolution {
-            Some(wanted) if video.is_below(wanted) => {
-                Box::pin(self.enlarge_or_keep(video, job, wanted, on_state)).await
-            }
-            _ => Ok(video),
-        }
+            .await;
+        Box::pin(self.conclude(job, entry, ended, on_state)).await
     }
 
     /// Returns the states of a job as a stream. The stream ends with the finished video, with the failure of the job,
@@ -728,6 +715,30 @@ impl Client {
         error
     }
 
+    /// Ends a wait: writes down how the job has ended, and enlarges a video that is smaller than requested.
+    async fn conclude(
+        &self,
+        job: &JobRef,
+        entry: Option<Box<Entry>>,
+        ended: Result<Video, Error>,
+        on_state: impl FnMut(&State),
+    ) -> Result<Video, Error> {
+        let ended = ended.map_err(|error| match &entry {
+            Some(entry) => self.as_of(entry, error).with_job(job),
+            None => error.with_job(job),
+        });
+        if let Some(entry) = &entry {
+            self.write_end(entry, &ended).await;
+        }
+        let video = ended?;
+        match job.resolution {
+            Some(wanted) if video.is_below(wanted) => {
+                self.enlarge_or_keep(video, job, wanted, on_state).await
+            }
+            _ => Ok(video),
+        }
+    }
+
     /// Writes down the end of a job, if the job has ended. The caller gets the result even if writing fails.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
@@ -799,13 +810,13 @@ impl Client {
 
 /// Asks until a job has ended, and reports every state on the way.
 async fn follow(
-    mut waiting: Waiting,
+    waiting: &mut Waiting,
     provider: &dyn Provider,
     job: &JobRef,
     on_state: &mut impl FnMut(&State),
 ) -> Result<Video, Error> {
     loop {
-        let state = next_state(&mut waiting, provider, job).await?;
+        let state = next_state(waiting, provider, job).await?;
         on_state(&state);
         if let Some(ended) = state.ended() {
             return ended;
@@ -819,7 +830,7 @@ async fn next_state(
     job: &JobRef,
 ) -> Result<State, Error> {
     loop {
-        waiting.turn().await?;
+        waiting.until_next()?.await;
         let answer = provider.describe(job).await;
         if let Ok(described) = &answer {
             waiting.note(described.word.clone());

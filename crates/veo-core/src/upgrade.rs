@@ -1,5 +1,7 @@
 //! Makes a finished video larger, by a further paid call. In kie.ai's old form this call also asks for the progress.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tracing::{Instrument, info_span};
 
@@ -91,9 +93,9 @@ impl Client {
         mut on_state: impl FnMut(&State),
     ) -> Result<Video, Error> {
         let mut calls = Calls::default();
-        let mut waiting = Waiting::new(self.poll().for_upgrade());
+        let mut waiting = Waiting::new(Arc::new(self.poll().for_upgrade()));
         loop {
-            waiting.turn().await?;
+            waiting.until_next()?.await;
             let answer = self.upgrade_call(job, to, again, &mut calls).await;
             // The caller has allowed one repetition of an unknown call, not one in each round.
             again = false;

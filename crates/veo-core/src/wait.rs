@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::history::History;
 use crate::runtime::runtime;
@@ -104,7 +104,7 @@ impl Poll {
 
 /// A wait under way. Its times are counted from the start.
 pub(crate) struct Waiting {
-    poll: Poll,
+    poll: Arc<Poll>,
     start: Instant,
     /// The age of the job at the start.
     age: Duration,
@@ -120,7 +120,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn new(poll: Poll) -> Self {
+    pub(crate) fn new(poll: Arc<Poll>) -> Self {
         Self {
             start: Instant::now(),
             age: Duration::ZERO,
@@ -135,7 +135,7 @@ impl Waiting {
 
     /// Makes the wait for a job of this age, if the age is known. A job that was accepted a while ago is asked about
     /// sooner. `history` has the past jobs of the account, from which pauses are learned if they are not set.
-    pub(crate) fn of_job(poll: Poll, age: Option<Duration>, history: Arc<History>) -> Self {
+    pub(crate) fn of_job(poll: Arc<Poll>, age: Option<Duration>, history: Arc<History>) -> Self {
         let usual = Poll::default();
         let is_usual = poll.first == usual.first && poll.every == usual.every;
         let mut waiting = Self::new(poll);
@@ -153,18 +153,17 @@ impl Waiting {
         waiting
     }
 
-    /// Waits until it is time for the next question.
+    /// Returns the sleep until it is time for the next question.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::TimedOut`] if there is no further question.
-    pub(crate) async fn turn(&self) -> Result<(), Error> {
+    pub(crate) fn until_next(&self) -> Result<Sleep, Error> {
         runtime()?;
         if self.next > self.poll.give_up_after {
             return Err(self.timed_out());
         }
-        sleep(self.next.saturating_sub(self.start.elapsed())).await;
-        Ok(())
+        Ok(sleep(self.next.saturating_sub(self.start.elapsed())))
     }
 
     /// Plans the next question after an answer. Returns the state of the job, or nothing if the question has failed and
@@ -303,7 +302,7 @@ mod tests {
         takes: Duration,
         answer: impl Fn(usize) -> Answer,
     ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
-        wait_in(Waiting::new(poll), takes, answer).await
+        wait_in(Waiting::new(Arc::new(poll)), takes, answer).await
     }
 
     async fn wait_in(
@@ -315,7 +314,7 @@ mod tests {
         let mut asked = Vec::new();
         let ended = async {
             loop {
-                waiting.turn().await?;
+                waiting.until_next()?.await;
                 asked.push(start.elapsed());
                 sleep(takes).await;
                 let state = waiting.take_up(answer(asked.len()))?;
@@ -540,7 +539,7 @@ mod tests {
         let history = Arc::<History>::default();
         let mut counts = Vec::new();
         for _ in 0..10 {
-            let waiting = Waiting::of_job(Poll::default(), Some(seconds(0)), history.clone());
+            let waiting = Waiting::of_job(Arc::default(), Some(seconds(0)), history.clone());
             let start = Instant::now();
             let answer = |_| match start.elapsed() {
                 age if age < seconds(90) => running(),
@@ -553,7 +552,7 @@ mod tests {
         assert!(counts[..8].iter().all(|count| *count >= 14), "{counts:?}");
         assert!(counts[8..].iter().all(|count| *count <= 12), "{counts:?}");
 
-        let chosen = Poll::default().every(seconds(10));
+        let chosen = Arc::new(Poll::default().every(seconds(10)));
         let waiting = Waiting::of_job(chosen, Some(seconds(0)), history.clone());
         let answer = |n| if n < 5 { running() } else { done() };
         let (_, asked) = wait_in(waiting, seconds(0), answer).await;
@@ -565,7 +564,7 @@ mod tests {
     async fn a_job_that_was_accepted_a_while_ago_is_asked_about_sooner() {
         for (age, first) in [(None, 20), (Some(0), 20), (Some(15), 5), (Some(60), 0)] {
             let age = age.map(Duration::from_secs);
-            let waiting = Waiting::of_job(Poll::default(), age, Arc::default());
+            let waiting = Waiting::of_job(Arc::default(), age, Arc::default());
             let (_, asked) = wait_in(waiting, Duration::ZERO, |_| done()).await;
             assert_eq!(asked, [Duration::from_secs(first)], "{age:?}");
         }
