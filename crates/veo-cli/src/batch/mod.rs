@@ -196,7 +196,7 @@ async fn open_store(
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
     };
     store
-        .check()
+        .fail_if_damaged()
         .await
         .map_err(|failure| failure.with_next(DAMAGED_BATCH_ADVICE))?;
     if store.is_new().await && !session.is_simulated() {
