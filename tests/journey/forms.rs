@@ -929,7 +929,7 @@ async fn an_upgrade_that_is_not_stored_is_named_in_the_error() {
         (
             ErrorKind::Ledger,
             Charged::Yes,
-            "kie+jobs:t1: kie+jobs:t1:4k is paid for and is not on record: the disk is full. Keep the name of its task: kie+jobs:new1"
+            "kie+jobs:t1: kie+jobs:t1:4k is paid for, but the ledger could not store it: the disk is full. Keep the name of its task: kie+jobs:new1"
         )
     );
     assert_eq!(fake.requested_paths().await, [NEW]);

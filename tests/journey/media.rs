@@ -33,7 +33,10 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
     ]
     .concat();
     let half = boxes(FRAGMENTS)[..10].concat();
-    let first_half = ((640, 360, 4.0), vec!["8 s were asked for, and 4.0 s came"]);
+    let first_half = (
+        (640, 360, 4.0),
+        vec!["8 s were requested, and 4.0 s were delivered"],
+    );
     let without_length = |body: &[u8]| send("200 OK", body);
     let etag = "etag: \"a\"";
     let cut = send(
@@ -237,7 +240,7 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
             vec![whole(&rotated())],
             Ok((
                 (360, 640, 8.0),
-                vec!["16:9 was asked for, and an upright video came"],
+                vec!["16:9 was requested, and an upright video was delivered"],
             )),
         ),
         (
@@ -420,7 +423,7 @@ fn receipt(saved: &Saved) -> Receipt {
     let mut receipt = Receipt::new(&job, &video("https://example.net"), saved);
     receipt
         .discrepancies
-        .retain(|found| !found.contains("p came"));
+        .retain(|found| !found.contains("p was delivered"));
     receipt
 }
 

@@ -526,7 +526,7 @@ async fn a_receipt_lists_the_differences_from_the_request() {
         (text().audio(false), vec![]),
         (
             text().resolution(Resolution::K4),
-            vec!["4k was asked for, and 720p came"],
+            vec!["4k was requested, and 720p was delivered"],
         ),
     ];
     for (request, wanted) in table {
@@ -547,11 +547,14 @@ async fn a_receipt_lists_the_differences_from_the_request() {
             .audio(!saved.media.has_audio);
         let receipt = Receipt::new(&job, &video, &saved);
         let sound = if saved.media.has_audio {
-            "no sound was asked for, and sound came"
+            "no sound was requested, and sound was delivered"
         } else {
-            "sound was asked for, and none came"
+            "sound was requested, and none was delivered"
         };
-        let length = format!("4 s were asked for, and {:.1} s came", saved.media.seconds);
+        let length = format!(
+            "4 s were requested, and {:.1} s were delivered",
+            saved.media.seconds
+        );
         let mut found = receipt.discrepancies.clone();
         found.sort();
         assert_eq!(found, [length.as_str(), sound]);

@@ -194,7 +194,7 @@ fn a_long_reply_takes_a_bounded_amount_of_memory() {
         .unwrap();
 
     let unclear = [
-        "unknown, Unavailable, Unavailable, Unavailable, NotSent",
+        "unknown, Unavailable, OutcomeUnknown, TimedOut, NotSent",
         "unknown, Unavailable, InvalidRequest",
     ];
     // Each row has the length of the reply and the memory that it may take, both in MiB; then its beginning, its

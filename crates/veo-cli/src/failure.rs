@@ -395,7 +395,7 @@ mod tests {
             ),
             (
                 Error::new(ErrorKind::OutcomeUnknown, "no"),
-                "It may have been charged. Look at",
+                "The request may have been charged. Look at",
             ),
         ];
         for (error, wanted) in table {

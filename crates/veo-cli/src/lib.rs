@@ -90,9 +90,9 @@ enum Command {
     Download(download::Download),
     /// List the jobs of this machine.
     Jobs(jobs::Jobs),
-    /// Settle an unknown outcome: tell the ledger whether the provider has accepted the request.
+    /// Settle an unknown outcome: whether the provider accepted the request.
     Settle(settle::Settle),
-    /// Show which providers would get the request, with its exact body, and why others would not. Nothing is sent.
+    /// Show what would be sent to each provider, or why not. Nothing is sent.
     Plan(Box<plan::Plan>),
     /// Show what each model can do.
     Models(models::Models),

@@ -771,7 +771,8 @@ impl Client {
             }),
             // The smaller video is paid for, so the caller gets it in the place of this error.
             Err(error) if error.refuses_upgrade() => {
-                let shortfall = format!("it was to be {wanted} and cannot be upgraded: {error}");
+                let shortfall =
+                    format!("the video was to be {wanted}, and cannot be upgraded: {error}");
                 Ok(Video {
                     shortfall: Some(shortfall),
                     ..small

@@ -384,7 +384,8 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
         run.err
     );
     assert!(
-        run.err.contains("1080p was asked for, and 720p came"),
+        run.err
+            .contains("1080p was requested, and 720p was delivered"),
         "{}",
         run.err
     );
@@ -462,7 +463,7 @@ fn a_refusal_does_not_settle_an_unknown_upgrade() {
     let mut program = sandbox.start(&command);
     arrival.recv().unwrap();
     program.interrupt();
-    program.until("Go on with the same command: veo upgrade kie:t1 --resolution 1080p");
+    program.until("Run the same command again: veo upgrade kie:t1 --resolution 1080p");
     assert_eq!(program.end().code, 130);
     assert_eq!(states(), ["unknown"]);
     let id = sandbox.listed(&[]).last().unwrap()["key"]
@@ -611,7 +612,7 @@ fn an_operator_settles_an_unknown_outcome() {
     let run = sandbox.run(&["settle", &accepted_key, "--job", "kie:t1"]);
     assert_eq!(
         (run.code, run.err.as_str()),
-        (0, "Go on with: veo wait kie:t1\n")
+        (0, "Continue with: veo wait kie:t1\n")
     );
     let run = sandbox.run(&["settle", &rejected_key, "--not-taken", "--json"]);
     assert!(
@@ -906,7 +907,8 @@ fn a_line_of_a_batch_advises_the_command_of_the_batch() {
     sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\"}\n");
     let command = ["generate", "--batch", "jobs.jsonl"];
     let check = |run: &Run, code| {
-        let wanted = "\n  It is paid for. The same command of the batch goes on with it.\n";
+        let wanted =
+            "\n  The job is paid for. Run the same batch command again to continue with it.\n";
         assert!(
             run.err.contains(wanted) && !run.err.contains("veo wait"),
             "{}",

@@ -89,7 +89,7 @@ fn an_earlier_batch_is_not_paid_for_again() {
     // `settle` does not read the batch, so it cannot convert the ledger.
     let run = sandbox.run(&["settle", "0123", "--not-taken", "--batch", "jobs.jsonl"]);
     assert!(
-        run.code == 2 && run.err.contains("is a record of an earlier version"),
+        run.code == 2 && run.err.contains("is a ledger of an earlier version"),
         "{}",
         run.err
     );

@@ -59,7 +59,7 @@ fn busy(retry_after: &str) -> String {
 /// Checks that the end is printed once, and returns the number of lines that were not accepted.
 fn not_taken(run: &Run, words: &str) -> usize {
     assert_eq!(run.err.matches(words).count(), 1, "{}", run.err);
-    let (before, _) = run.err.split_once(" not taken\n").unwrap();
+    let (before, _) = run.err.split_once(" not accepted\n").unwrap();
     before.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
@@ -173,7 +173,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
             let sandbox = Sandbox::new().at("kie", server.url());
             let run = batch(&sandbox, concurrency, &["--timeout", timeout]);
             assert_eq!(run.code, 3, "{timeout}: {}", run.err);
-            assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+            assert_eq!(not_taken(&run, "not accepted: "), LINES, "{}", run.err);
             assert!(run.err.contains(words), "{timeout}: {}", run.err);
         }
     }
@@ -207,7 +207,7 @@ fn a_network_failure_is_retried_and_reported_once() {
         let sandbox = Sandbox::new().at("kie", &url);
         let run = batch(&sandbox, concurrency, &["--timeout", timeout]);
         assert_eq!(run.code, 3, "{}", run.err);
-        assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+        assert_eq!(not_taken(&run, "not accepted: "), LINES, "{}", run.err);
         let printed = run.err.matches("all lines pause").count();
         assert_eq!(printed, pauses, "{}", run.err);
     }

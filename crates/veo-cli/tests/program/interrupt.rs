@@ -47,7 +47,7 @@ fn a_signal_while_waiting_says_how_to_continue() {
             "{signal}: {}",
             run.err
         );
-        let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
+        let wanted = "error: kie:t1: interrupted; the job continues\n  Wait for it again with: veo wait kie:t1\n";
         assert!(run.err.ends_with(wanted), "{signal}: {}", run.err);
         assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
     }
@@ -254,7 +254,7 @@ fn a_second_ctrl_c_while_sending_stores_an_unknown_outcome() {
     program.interrupt();
     let run = program.end();
     assert!(
-        run.code == 4 && run.err.contains("It may have been charged"),
+        run.code == 4 && run.err.contains("The request may have been charged"),
         "{} {}",
         run.code,
         run.err

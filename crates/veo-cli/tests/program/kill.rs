@@ -401,7 +401,7 @@ fn killed_upgrades_are_stored_and_called_at_most_twice() {
                 entry["job"] == **name || is_unknown || entry["key"] == **name
             };
             let Some(entry) = listed.iter().find(is_upgrade) else {
-                panic!("{name} was asked for, and is not in the ledger: {listed:?}")
+                panic!("{name} was requested, and is not in the ledger: {listed:?}")
             };
             let is_unknown = entry["state"] == "unknown";
             ends.add(&Ends {

@@ -113,7 +113,7 @@ fn an_unknown_outcome_asks_no_other_provider() {
     assert!(jobs.out.contains("\nunknown "), "{}", jobs.out);
     assert!(
         jobs.err
-            .contains("1 with an unknown outcome. It may have been charged."),
+            .contains("1 with an unknown outcome. The request may have been charged."),
         "{}",
         jobs.err
     );

@@ -308,7 +308,7 @@ fn endless_texts_are_refused() {
     let sandbox = Sandbox::new().at("kie", server.url());
     let no_writer = "it is a pipe, and nobody writes to it";
     let endless = "it has more than 256 MiB";
-    let batch = "the record of what is paid for is kept beside its file";
+    let batch = "the ledger is kept beside its file";
     let table = [
         ("veo generate @pipe", no_writer),
         ("veo generate --request pipe", no_writer),

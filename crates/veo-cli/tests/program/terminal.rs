@@ -183,8 +183,7 @@ fn ctrl_c_ends_the_wait_and_says_how_to_continue() {
     terminal.press(b"\x03");
     let (drawn, code) = terminal.end();
     let drawn = plain(&drawn).replace('\r', "");
-    let wanted =
-        "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
+    let wanted = "error: kie:t1: interrupted; the job continues\n  Wait for it again with: veo wait kie:t1\n";
     assert!(code == 130 && drawn.ends_with(wanted), "{code} {drawn}");
     assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
 }
