@@ -11,7 +11,7 @@ seed=${VEO_TEST_SEED:-$RANDOM}
 export VEO_TEST_RESULTS=$PWD/target/chaos.tsv
 touch "$VEO_TEST_RESULTS"
 jobs_so_far() { awk '{ sum += $4 } END { print sum + 0 }' "$VEO_TEST_RESULTS"; }
-packages=(--locked --package veo-cli --package veo-core --package veo-tests)
+packages=(--locked --profile bench --package veo-cli --package veo-core --package veo-tests)
 cargo build "${packages[@]}" --bin veo --example server --example chaos_worker
 while (($(jobs_so_far) < wanted)); do
     left=$((wanted - $(jobs_so_far)))

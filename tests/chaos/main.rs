@@ -26,9 +26,6 @@ use std::thread;
 
 use round::{Round, Tally};
 
-/// The number of rounds at a time. Each round spends most of its time waiting.
-const AT_A_TIME: u64 = 3;
-
 /// The file to which the rounds are written as lines of numbers, the number of videos in all, and the seed.
 struct Plan {
     results: Option<File>,
@@ -41,6 +38,8 @@ fn the_ledger_has_what_was_charged() {
     let plan = Plan::new();
     let (number, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let results = Mutex::new(plan.results);
+    // A round spends most of its time with waiting, so many rounds can be under way at a time.
+    let at_a_time = (plan.jobs / 100).clamp(3, 24);
     let work = || {
         while done.load(Ordering::Relaxed) < plan.jobs {
             let number = u64::try_from(number.fetch_add(1, Ordering::Relaxed)).unwrap();
@@ -55,7 +54,7 @@ fn the_ledger_has_what_was_charged() {
         }
     };
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        let threads: Vec<_> = (0..at_a_time).map(|_| scope.spawn(work)).collect();
         for thread in threads {
             thread.join().unwrap();
         }

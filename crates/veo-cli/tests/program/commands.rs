@@ -473,9 +473,9 @@ fn a_refusal_does_not_settle_an_unknown_upgrade() {
     let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
     assert!(
         settled.code == 2
-            && settled
-                .err
-                .contains("kie:t1:1080p is an upgrade; ask for the upgrade again"),
+            && settled.err.contains(
+                "kie:t1:1080p is an upgrade in kie.ai's old form; request the upgrade again"
+            ),
         "{}",
         settled.err
     );
