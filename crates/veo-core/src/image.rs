@@ -121,7 +121,7 @@ pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
             // A plan may be made before the file exists. Without it the upload fails, before a paid call is sent.
             Image::File { file } if !file.exists() && !file.is_symlink() => continue,
             Image::File { file } => LocalImage::read(file),
-            Image::Bytes { bytes } => LocalImage::named(bytes.clone(), UNNAMED.to_owned()),
+            Image::Bytes { bytes } => LocalImage::with_name(bytes.clone(), UNNAMED.to_owned()),
         };
         looked.push(local.map_err(|unusable| unusable.what)?);
     }
@@ -203,7 +203,7 @@ impl LocalImage {
         runtime()?;
         let found = match image {
             Image::Url(url) => Err(Unusable::new(format!("{url} is not on this machine"))),
-            Image::Bytes { bytes } => Self::named(bytes.clone(), UNNAMED.to_owned()),
+            Image::Bytes { bytes } => Self::with_name(bytes.clone(), UNNAMED.to_owned()),
             Image::File { file } => {
                 let file = file.clone();
                 let reading = tokio::task::spawn_blocking(move || Self::read(&file));
@@ -216,10 +216,10 @@ impl LocalImage {
     }
 
     fn read(file: &Path) -> Result<Self, Unusable> {
-        Self::named(contents(file)?, file.display().to_string())
+        Self::with_name(contents(file)?, file.display().to_string())
     }
 
-    fn named(bytes: Bytes, name: String) -> Result<Self, Unusable> {
+    fn with_name(bytes: Bytes, name: String) -> Result<Self, Unusable> {
         let looked = kind_and_size(&bytes);
         let (ending, size) = looked.map_err(|what| Unusable::new(format!("{name} {what}")))?;
         Ok(Self {

@@ -474,7 +474,7 @@ impl Client {
         // After an error it is not certain that the ledger has the call, so nothing is sent.
         let begun = self.ledger().begin(begin.clone()).await?;
         let Begin { want, offer, .. } = begin;
-        if let Some(error) = begun.refusal(want) {
+        if let Some(error) = begun.final_error(want) {
             return Ok(Sending::Ended(Box::new(Submission::Rejected(error))));
         }
         match begun {

@@ -248,7 +248,7 @@ impl Client {
         mut calls: Calls,
     ) -> Result<(State, Calls), Error> {
         let begun = self.ledger().begin(begin.clone()).await?;
-        if let Some(error) = begun.refusal(&begin.want) {
+        if let Some(error) = begun.final_error(&begin.want) {
             return Err(error);
         }
         let entry = match begun {

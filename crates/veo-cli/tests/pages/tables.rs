@@ -34,7 +34,7 @@ fn exit_codes() -> String {
     let help = veo(&["--help"]);
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
     let (codes, _) = codes.split_once("\n\n").unwrap();
-    let mut table = "| exit code | |\n| --: | ---".to_owned();
+    let mut table = "| exit code | meaning |\n| --: | ---".to_owned();
     for line in codes.lines() {
         let (code, meaning) = line.split_at(5);
         if code.trim().is_empty() {
@@ -59,7 +59,7 @@ fn what_the_current_form_makes() -> String {
 }
 
 fn making(list: &str) -> String {
-    models(list, "tier | out of | sizes", |model| {
+    models(list, "tier | made from | sizes", |model| {
         let references = format!("{} references", span(&model["references"]));
         let modes = words(&model["modes"]).replace("references", &references);
         let tier = or_none(&model["tier"]);
@@ -77,7 +77,7 @@ fn what_else_the_current_form_has() -> String {
 }
 
 fn having(list: &str) -> String {
-    models(list, "seconds | shapes | seeds | also", |model| {
+    models(list, "seconds | shapes | seeds | other options", |model| {
         let cells = [
             or_none(&model["seconds"]),
             or_none(&model["aspect_ratios"]),
@@ -104,7 +104,7 @@ fn models(list: &str, heads: &str, cells: fn(&Value) -> String) -> String {
         }
     }
     let lines = " --- |".repeat(heads.split('|').count());
-    let mut table = format!("| | model | {heads} |\n| --- | --- |{lines}\n");
+    let mut table = format!("| provider | model | {heads} |\n| --- | --- |{lines}\n");
     for (provider, names, cells) in rows {
         table += &format!("| {provider} | {names} | {cells} |\n");
     }

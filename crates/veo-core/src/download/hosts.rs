@@ -138,7 +138,7 @@ impl Hosts {
     }
 
     /// Makes the reason why no connection is made to these addresses.
-    fn refusal(&self, found: &[IpAddr]) -> Refused {
+    fn reason(&self, found: &[IpAddr]) -> Refused {
         let Some(address) = found.first() else {
             return Refused::new("its host has no address");
         };
@@ -172,7 +172,7 @@ impl Resolve for Hosts {
             }
             let allowed = hosts.allowed(&found, &of_apis);
             if allowed.is_empty() {
-                return Err(hosts.refusal(&found).into());
+                return Err(hosts.reason(&found).into());
             }
             Ok(sockets(allowed))
         })

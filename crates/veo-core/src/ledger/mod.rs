@@ -328,7 +328,7 @@ impl Listed {
 
 impl Begun {
     /// Returns the error of a call that must not be made, if asking again does not help.
-    pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
+    pub(crate) fn final_error(&self, want: &Want) -> Option<Error> {
         match self {
             Self::KeyReused => Some(key_reused(&want.key)),
             Self::TargetTaken(key) => Some(target_taken(

@@ -15,7 +15,7 @@ pub(crate) fn start(body: &[u8]) -> String {
 }
 
 /// Makes the error of a refusal. The kind `Refused` becomes more exact if the code or the words have a known meaning.
-pub(crate) fn refusal(
+pub(crate) fn refusal_error(
     kind: ErrorKind,
     message: &dyn Display,
     code: Option<&str>,

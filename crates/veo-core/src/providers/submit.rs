@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use veo_transport::{Error as ApiError, Head, Named, Reply, members};
 
-use super::errors::{refusal, start, translated};
+use super::errors::{refusal_error, start, translated};
 use super::meaning::{Meaning, meaning};
 use crate::error::KEPT;
 use crate::time::now;
@@ -86,7 +86,7 @@ impl RefusalRow {
     }
 
     /// Narrows the row to refusals with one of these codes. The codes of kie.ai are its numbers.
-    pub(crate) const fn named(mut self, codes: &'static [&'static str]) -> Self {
+    pub(crate) const fn with_codes(mut self, codes: &'static [&'static str]) -> Self {
         self.codes = codes;
         self
     }
@@ -233,7 +233,7 @@ fn look_up<'a>(
 pub(crate) fn explained(kind: ErrorKind, said: &impl ProviderRefusal) -> Error {
     let code = said.code();
     let words = said.words().unwrap_or_default();
-    with_words(refusal(kind, said, code.as_deref(), words), said)
+    with_words(refusal_error(kind, said, code.as_deref(), words), said)
 }
 
 /// Adds everything that the provider said to an error.

@@ -55,7 +55,7 @@ const REFUSALS: &[RefusalRow] = &[
         &[400, 401, 402, 403, 404, 405, 413, 429, 503],
         ErrorKind::Retired,
     )
-    .named(&["model_not_found"]),
+    .with_codes(&["model_not_found"]),
     // UniAll says that it has accepted the same request before, so there may be a paid task.
     RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(ACCEPTED_BEFORE),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
