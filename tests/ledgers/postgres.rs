@@ -156,7 +156,10 @@ async fn a_call_is_not_sent_if_its_entry_is_in_doubt() {
         panic!("the request was sent")
     };
     assert_eq!(error.kind(), ErrorKind::Ledger);
-    assert!(error.to_string().contains("so it was not sent"), "{error}");
+    assert!(
+        error.to_string().contains("so the call was not sent"),
+        "{error}"
+    );
     assert_eq!(
         setup.state("k").await,
         EntryState::Rejected,
