@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
+use veo_core::ledger::rules::RecentCalls;
 use veo_core::{
-    Access, Client, Error, ErrorKind, Image, Job, JobRef, Kie, Poll, Provider, Resolution, Source,
-    State, Submission, UniAll, Unknown, VideoRequest,
+    Access, Client, Error, ErrorKind, Image, Job, JobRef, Kie, Limit, Poll, Provider, Resolution,
+    Source, State, Submission, UniAll, Unknown, VideoRequest,
 };
 use veo_tests::{KEY, serve_bytes};
 use wiremock::MockServer;
@@ -57,6 +58,58 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Makes calls one after another under a limit of 3 in a second, and returns the times of their arrivals in ms.
+fn arrivals(calls: impl Iterator<Item = (u64, u64, u64)>) -> Vec<u64> {
+    let limit = Some(Limit::new(3, Duration::from_secs(1)));
+    let ms = Duration::from_millis;
+    let mut recent = RecentCalls::default();
+    let mut under_way: Vec<(u64, u64)> = Vec::new();
+    let mut arrivals = Vec::new();
+    let mut now = 0;
+    for (pause, length, part) in calls {
+        now += pause;
+        loop {
+            // A call that takes more than 30 seconds has lost its process, and nothing tells its end.
+            for (begun, end) in under_way.extract_if(.., |(_, end)| *end <= now) {
+                if end - begun <= 30_000 {
+                    recent.ended(ms(begun), ms(end));
+                }
+            }
+            match recent.pause(limit, ms(now)) {
+                Some(pause) => now += u64::try_from(pause.as_millis()).unwrap().max(1),
+                None => break,
+            }
+        }
+        recent.begun(ms(now));
+        under_way.push((now, now + length));
+        arrivals.push(now + length.min(30_000) * part / 100);
+    }
+    arrivals
+}
+
+/// The rate of quick calls is nearly the rate of the limit.
+#[test]
+fn quick_calls_use_the_whole_limit() {
+    let quick = std::iter::repeat_n((0, 5, 100), 300);
+    let arrivals = arrivals(quick);
+    // 300 calls are 100 times as many as are allowed in a second, and the last second needs not end.
+    assert!(arrivals[299] <= 99 * 1_015, "{}", arrivals[299]);
+}
+
+/// After the clock was set back by an hour, the calls and pauses from before do not stop all calls for an hour.
+#[test]
+fn a_clock_that_was_set_back_stops_no_calls() {
+    let (before, now) = (Duration::from_secs(7200), Duration::from_secs(3600));
+    let limit = Some(Limit::new(1, Duration::from_secs(10)));
+    let mut recent = RecentCalls::default();
+    recent.begun(before);
+    recent.ended(before, before);
+    recent.hold(before);
+    assert_eq!(recent.pause(limit, now), None);
+    recent.begun(now);
+    assert_ne!(recent.pause(limit, now), None);
+}
+
 proptest! {
     #[test]
     fn a_job_as_a_line_parses_back_to_itself(
@@ -71,6 +124,20 @@ proptest! {
         let line = job.to_string();
         prop_assert!(line.chars().all(|c| c.is_ascii_graphic()), "{line}");
         prop_assert_eq!(line.parse::<JobRef>().unwrap(), job);
+    }
+
+    /// The provider counts a call when it arrives, at any time between the beginning and the end of the call.
+    #[test]
+    fn no_span_has_more_arrivals_than_the_limit(
+        // The pause before each call, the length of the call in ms, and when it arrives, in hundredths of its length.
+        slow in prop::collection::vec((0..200u64, 0..40_000u64, 0..=100u64), 1..100),
+        quick in prop::collection::vec((0..50u64, 0..1_000u64, 0..=100u64), 1..100),
+    ) {
+        let mut arrivals = arrivals(slow.into_iter().chain(quick));
+        arrivals.sort_unstable();
+        for span in arrivals.windows(4) {
+            prop_assert!(span[3] - span[0] >= 1_000, "{arrivals:?}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tokio::sync::RwLock;
 use tokio::time::sleep;
 use veo_core::{
-    AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Mode, Model,
-    Offer, Operation, Poll, Provider, Reason, Resolution, State, Submission, Tier, Upgrade, Video,
-    VideoRequest,
+    AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Limit, Mode,
+    Model, Offer, Operation, Poll, Provider, Reason, Resolution, State, Submission, Tier, Upgrade,
+    Video, VideoRequest,
 };
 
 use crate::setup::Setup;
@@ -17,6 +17,7 @@ use crate::setup::Setup;
 #[derive(Clone, Debug)]
 pub(crate) struct FakeProvider {
     models: Vec<Model>,
+    pub(crate) limit: Option<Limit>,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
     upgrades: Arc<AtomicUsize>,
@@ -41,6 +42,7 @@ impl FakeProvider {
             .seconds(&[8]);
         Self {
             models: vec![model],
+            limit: None,
             answers: Arc::new(Mutex::new(answers.to_vec())),
             sent: Arc::default(),
             upgrades: Arc::default(),
@@ -76,13 +78,16 @@ impl FakeProvider {
 impl FakeProvider {
     /// Returns a client with its own ledger, like a client in another process.
     pub(crate) async fn client(&self, setup: &Setup) -> Client {
+        setup.with_ledger(self.client_without_ledger()).await
+    }
+
+    pub(crate) fn client_without_ledger(&self) -> Client {
         let every = Duration::from_millis(1);
         let poll = Poll::default()
             .first(Duration::ZERO)
             .every(every)
             .every_upgrade(every);
-        let client = Client::new(self.clone()).unwrap().with_poll(poll);
-        setup.with_ledger(client).await
+        Client::new(self.clone()).unwrap().with_poll(poll)
     }
 }
 
@@ -101,7 +106,9 @@ impl Provider for FakeProvider {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().upgrades(&[Resolution::K4])
+        let mut capabilities = Capabilities::default().upgrades(&[Resolution::K4]);
+        capabilities.limit = self.limit;
+        capabilities
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -13,6 +13,7 @@ use veo_core::{
 };
 use veo_sim::Fault;
 
+use crate::fake_provider::FakeProvider;
 use crate::setup::{Setup, accepted};
 
 pub(crate) async fn one_key_is_paid_once(setup: Setup) {
@@ -547,6 +548,35 @@ pub(crate) async fn processes_share_the_limit_of_an_account(setup: Setup) {
     // A request that has waited was not sent, so there is no entry for it.
     let listed = setup.ledger().await.list(Which::All).await.unwrap();
     assert_eq!(listed.len(), 20);
+}
+
+/// A provider counts a call when it arrives, and a slow call can arrive at any time before its end.
+pub(crate) async fn a_slow_call_counts_until_after_its_end(setup: Setup) {
+    let per = Duration::from_millis(300);
+    let mut fake = FakeProvider::new(&[]);
+    fake.limit = Some(Limit::new(1, per));
+    let alone = fake.client_without_ledger();
+    let clients = [
+        [fake.client(&setup).await, fake.client(&setup).await],
+        [alone.clone(), alone],
+    ];
+    for (earlier, [slow, next]) in clients.into_iter().enumerate() {
+        let sent = earlier * 2;
+        let replies = fake.submit_replies.clone().write_owned().await;
+        let slow = tokio::spawn(async move { slow.submit(&VideoRequest::text("slow")).await });
+        while fake.submits() == sent && !slow.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let next = tokio::spawn(async move { next.submit(&VideoRequest::text("next")).await });
+        tokio::time::sleep(per * 2).await;
+        assert_eq!(fake.submits(), sent + 1, "the first call has not ended");
+        let ended = tokio::time::Instant::now();
+        drop(replies);
+        accepted(slow.await.unwrap());
+        accepted(next.await.unwrap());
+        assert_eq!(fake.submits(), sent + 2);
+        assert!(ended.elapsed() >= per, "{:?}", ended.elapsed());
+    }
 }
 
 pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(setup: Setup) {

@@ -48,6 +48,7 @@ on_both! {
     keys::a_callback_with_the_marker_settles_an_unknown_outcome
     keys::a_callback_settles_the_call_of_a_process_that_has_ended
     keys::processes_share_the_limit_of_an_account
+    keys::a_slow_call_counts_until_after_its_end
     keys::an_unfinished_question_does_not_block_the_ledger
     races::a_later_refusal_does_not_settle_a_lost_call
     races::a_lost_call_for_4k_is_repeated_once_among_all_processes

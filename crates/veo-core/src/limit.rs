@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The number of paid requests that an account accepts in a span of time.
@@ -26,61 +25,80 @@ impl Limit {
         Self { requests, per }
     }
 
-    /// Returns the span in which this library counts requests. It is longer than the provider's span, since the
-    /// provider counts a slow request only when the request arrives.
+    /// Returns how long a call counts after its end. It is a little longer than the provider's span, since the clocks of
+    /// the ledger and of the provider do not run equally fast, and a ledger can store times in milliseconds.
     pub(crate) fn span(self) -> Duration {
-        self.per.saturating_add(self.per / 40)
+        let margin = self.per / 1000 + Duration::from_millis(1);
+        self.per.saturating_add(margin)
     }
 }
 
-/// The number of requests that are remembered. No provider allows more requests in a span.
+/// The number of calls that are remembered. No provider allows more requests in a span.
 const REMEMBERED: usize = 1000;
+/// The longest time for which a call counts as on its way. It matters for a call whose process has ended.
+pub(crate) const LONGEST_CALL: Duration = Duration::from_secs(30);
+/// The longest pause of an account after its provider has refused a call because of too many requests.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// The times at which the last paid requests of an account were sent, counted from a moment that the ledger chooses.
+/// The last paid calls of an account. All times count from a moment that the ledger chooses.
+///
+/// A provider counts a call when the call arrives. That is at some time between the beginning and the end of the call. So
+/// a call counts from its beginning until the [`Limit`]'s span has passed since its end. Then the limit holds for the
+/// arrivals, even if the calls are slow.
 #[derive(Clone, Debug, Default)]
-pub struct SentTimes {
-    times: VecDeque<Duration>,
+pub struct RecentCalls {
+    /// The ends of the calls, in their order. The end of a call on its way is the latest time at which it can end.
+    ends: Vec<Duration>,
     /// The end of the pause that the provider has asked for.
     not_before: Duration,
 }
 
-impl SentTimes {
-    /// Counts a request that is sent now, or returns how long to wait before one may be sent.
-    pub(crate) fn begin(&mut self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
-        let pause = self.pause(limit, now);
-        if pause.is_none() {
-            self.sent(now);
-        }
-        pause
-    }
-
-    /// Returns how long to wait before a request may be sent, if not at once.
+impl RecentCalls {
+    /// Returns how long to wait before a call may begin, if not at once.
     pub fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
-        let mut free = self.not_before;
+        // A time that is later than possible comes from a clock that was set back later.
+        let is_possible = |until: &Duration| *until <= now.saturating_add(LONGEST_PAUSE);
+        let mut free = Some(self.not_before)
+            .filter(is_possible)
+            .unwrap_or_default();
         if let Some(limit) = limit {
-            // One more request may be sent as soon as this request is older than the span.
-            let oldest = self
-                .times
-                .len()
+            let latest = now.saturating_add(LONGEST_CALL);
+            let counted = self.ends.partition_point(|end| *end <= latest);
+            // One more call may begin as soon as the oldest call that fills the limit does not count any more.
+            let oldest = counted
                 .checked_sub(limit.requests.clamp(1, REMEMBERED))
-                .and_then(|at| self.times.get(at));
-            // After a clock was set back, a request can seem to be of the future.
-            let oldest = oldest.map(|time| (*time).min(now).saturating_add(limit.span()));
+                .and_then(|at| self.ends.get(at));
+            // A call on its way ends now at the earliest.
+            let oldest = oldest.map(|end| (*end).min(now).saturating_add(limit.span()));
             free = free.max(oldest.unwrap_or_default());
         }
         free.checked_sub(now).filter(|pause| !pause.is_zero())
     }
 
-    /// Counts a request that was sent after those before it.
-    pub fn sent(&mut self, at: Duration) {
-        self.times.push_back(at);
-        if self.times.len() > REMEMBERED {
-            self.times.pop_front();
-        }
+    /// Counts a call that begins. Without an [end](Self::ended) it counts as on its way for 30 seconds.
+    pub fn begun(&mut self, at: Duration) {
+        self.insert(at.saturating_add(LONGEST_CALL));
     }
 
-    /// Lets no request be sent before this time.
+    /// Counts the end of a call that [began](Self::begun) at the time `begun`.
+    pub fn ended(&mut self, begun: Duration, at: Duration) {
+        let latest = begun.saturating_add(LONGEST_CALL);
+        if let Ok(index) = self.ends.binary_search(&latest) {
+            self.ends.remove(index);
+        }
+        self.insert(at.min(latest));
+    }
+
+    /// Lets no call begin before this time.
     pub fn hold(&mut self, until: Duration) {
         self.not_before = self.not_before.max(until);
+    }
+
+    fn insert(&mut self, end: Duration) {
+        let index = self.ends.partition_point(|earlier| *earlier <= end);
+        self.ends.insert(index, end);
+        if self.ends.len() > REMEMBERED {
+            self.ends.remove(0);
+        }
     }
 }

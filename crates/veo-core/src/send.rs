@@ -547,9 +547,6 @@ impl Client {
 
     /// Writes down the outcome of a call. If writing fails, the attempt stays open, and is never sent again.
     async fn record_outcome(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
-        if !self.has_ledger() {
-            return;
-        }
         let outcome = match &*submission {
             Submission::Accepted(job) => Outcome::Accepted {
                 job: job.reference.clone(),

@@ -424,9 +424,10 @@ impl Client {
         })
     }
 
-    /// Writes down an event of an upgrade, if there is a ledger.
+    /// Writes down an event of an upgrade. Without a ledger, only the end of a call matters, for the limit.
     async fn write_upgrade(&self, key: &str, event: Event) -> Result<(), Error> {
-        if self.has_ledger() {
+        let is_end = matches!(event, Event::Ended { .. });
+        if self.has_ledger() || is_end {
             self.record_with_retry(key, event).await?;
         }
         Ok(())

@@ -31,6 +31,8 @@ CREATE TABLE veo_attempts (
     number integer NOT NULL,
     account text NOT NULL,
     sent_at timestamptz NOT NULL,
+    -- The end of the call. A limit counts a call until some time after its end.
+    ended_at timestamptz,
     marker text,
     -- All calls of a kind have the same price.
     kind text,

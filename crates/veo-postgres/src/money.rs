@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_postgres::{GenericClient, Transaction};
 use veo_core::Error;
-use veo_core::ledger::rules::{self, SentTimes, Spending};
+use veo_core::ledger::rules::{self, RecentCalls, Spending};
 use veo_core::ledger::{Begin, Budget};
 
 use crate::failure::Failed;
@@ -20,7 +20,7 @@ const SPENT: &str = "greatest(
 
 /// A locked account. No other transaction begins a call of the account until this one ends.
 pub(crate) struct Account {
-    pub(crate) starts: SentTimes,
+    pub(crate) calls: RecentCalls,
     /// The time of the database after the account was locked, since 1970.
     pub(crate) since: Duration,
     /// The same time in whole seconds, so that it is equal after a round trip through JSON.
@@ -35,23 +35,25 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     transaction.execute(insert, &[account]).await?;
     let query = "SELECT not_before FROM veo_accounts WHERE account = $1 FOR UPDATE";
     let row = transaction.query_one(query, &[account]).await?;
-    let mut starts = SentTimes::default();
-    starts.hold(since(row.try_get(0)?));
+    let mut calls = RecentCalls::default();
+    calls.hold(since(row.try_get(0)?));
     if let Some(limit) = begin.limit {
-        let query =
-            "SELECT sent_at FROM veo_attempts WHERE account = $1 ORDER BY sent_at DESC LIMIT $2";
-        let most = i64::try_from(limit.requests.max(1))
-            .unwrap_or(i64::MAX)
-            .min(1000);
-        let rows = transaction.query(query, &[account, &most]).await?;
-        for row in rows.iter().rev() {
-            starts.sent(since(row.try_get(0)?));
+        let query = "SELECT sent_at, ended_at FROM veo_attempts
+             WHERE account = $1 AND sent_at > clock_timestamp() - make_interval(secs => $2)";
+        // PostgreSQL has no interval as long as the longest duration.
+        let seconds = rules::counts_for(limit).as_secs_f64().min(1e9);
+        for row in transaction.query(query, &[account, &seconds]).await? {
+            let begun = since(row.try_get(0)?);
+            calls.begun(begun);
+            if let Some(ended) = row.try_get::<_, Option<SystemTime>>(1)? {
+                calls.ended(begun, since(ended));
+            }
         }
     }
     let query = "SELECT now, date_trunc('second', now) FROM clock_timestamp() AS now";
     let row = transaction.query_one(query, &[]).await?;
     Ok(Account {
-        starts,
+        calls,
         since: since(row.try_get(0)?),
         now: row.try_get(1)?,
     })

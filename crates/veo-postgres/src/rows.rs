@@ -273,11 +273,13 @@ async fn save_attempt(
     };
     let number = i32::try_from(entry.attempts.len()).unwrap_or(i32::MAX);
     let upsert = "INSERT INTO veo_attempts
-         (entry, number, account, sent_at, marker, kind, budget, reserved, credits, is_rejected)
-         VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (entry, number) DO UPDATE SET credits = $8, is_rejected = $9
+         AS known (entry, number, account, sent_at, ended_at, marker, kind, budget, reserved, credits, is_rejected)
+         VALUES ($1, $2, $3, clock_timestamp(), CASE WHEN $10 THEN clock_timestamp() END, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (entry, number) DO UPDATE
+         SET credits = $8, is_rejected = $9, ended_at = coalesce(known.ended_at, excluded.ended_at)
          RETURNING kind";
     let is_rejected = attempt.rejection().is_some();
+    let has_ended = entry.state != EntryState::OnItsWay;
     let row = transaction
         .query_one(
             upsert,
@@ -291,6 +293,7 @@ async fn save_attempt(
                 &attempt.reserved,
                 &attempt.credits,
                 &is_rejected,
+                &has_ended,
             ],
         )
         .await?;

@@ -110,7 +110,7 @@ pub(crate) async fn begin(
     // Until the commit no other transaction begins a call of this account. Otherwise two calls could each fit into the
     // limit or the budget, and exceed it together.
     let account = money::lock(transaction, &begin).await?;
-    if let Some(answer) = rules::not_before(&begin, &account.starts, account.since) {
+    if let Some(answer) = rules::not_before(&begin, &account.calls, account.since) {
         return Ok(answer);
     }
     let mut reserved = None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{SentTimes, Spending, not_before, pause_after, price_kind, set_aside, target};
+use super::rules::{RecentCalls, Spending, not_before, pause_after, price_kind, set_aside, target};
 use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, positive_price};
 use crate::{JobRef, Offer};
 
@@ -114,15 +114,24 @@ pub(super) struct Book {
     by_job: HashMap<Arc<str>, u32>,
     by_target: HashMap<Arc<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
-    accounts: HashMap<Box<str>, SentTimes>,
+    accounts: Names,
+    /// The last calls of each account.
+    calls: HashMap<u32, RecentCalls>,
     addresses: Names,
     kinds: Names,
     /// The highest price of each kind.
     prices: HashMap<u32, f64>,
     budgets: Names,
     spent: HashMap<u32, Spent>,
-    /// The number of entries on their way, including those whose process has ended.
-    pub(super) on_their_way: usize,
+    /// The entries on their way, including those whose process has ended. A repeated call counts towards no limit.
+    pub(super) on_their_way: HashMap<u32, Option<BegunCall>>,
+}
+
+/// A call that counts towards the limit of its account.
+#[derive(Debug)]
+pub(super) struct BegunCall {
+    account: u32,
+    at: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -284,20 +293,9 @@ impl Book {
         }
         let (number, follows) = self.line_of(short, line);
         self.take_state(number, short);
+        self.take_calls(number, short);
         self.take_money(number, short);
         self.take_names(number, short);
-        if let Some(account) = short.account.as_deref() {
-            let starts = match self.accounts.get_mut(account) {
-                Some(starts) => starts,
-                None => self.accounts.entry(account.into()).or_default(),
-            };
-            let at = Duration::from_millis(short.at);
-            match short.pause {
-                // This line is a rejection, and its provider wants no request for a while.
-                Some(pause) => starts.hold(at + Duration::from_millis(pause)),
-                None => starts.sent(at),
-            }
-        }
         self.count(number);
         follows
     }
@@ -322,10 +320,38 @@ impl Book {
         let (Some(state), Some(row)) = (short.state, self.rows.get_mut(number as usize)) else {
             return;
         };
-        self.on_their_way += usize::from(state == EntryState::OnItsWay);
-        self.on_their_way -= usize::from(row.state == EntryState::OnItsWay);
         row.state = state;
         row.owner = short.owner.as_deref().map(Into::into);
+    }
+
+    /// Applies the beginning or the end of a call, and the pause that a rejection asks for.
+    fn take_calls(&mut self, number: u32, short: &EventSummary) {
+        let at = Duration::from_millis(short.at);
+        if short.state.is_some()
+            && let Some(Some(call)) = self.on_their_way.remove(&number)
+        {
+            let calls = self.calls.entry(call.account).or_default();
+            calls.ended(call.at, at);
+        }
+        let is_on_its_way = short.state == Some(EntryState::OnItsWay);
+        let mut begun = None;
+        if let Some(account) = short.account.as_deref() {
+            let account = self.accounts.number(account);
+            let calls = self.calls.entry(account).or_default();
+            match short.pause {
+                // This line is a rejection, and its provider wants no request for a while.
+                Some(pause) => calls.hold(at.saturating_add(Duration::from_millis(pause))),
+                None => calls.begun(at),
+            }
+            // A line of a whole entry is written after the call has ended.
+            if short.pause.is_none() && !is_on_its_way {
+                calls.ended(at, at);
+            }
+            begun = Some(BegunCall { account, at });
+        }
+        if is_on_its_way {
+            self.on_their_way.insert(number, begun);
+        }
     }
 
     /// Applies the prices and the budget of a line.
@@ -393,11 +419,9 @@ impl Book {
         {
             return Err(Begun::TargetTaken(row.key.to_string()));
         }
-        let starts = self
-            .accounts
-            .entry(begin.offer.account.as_str().into())
-            .or_default();
-        if let Some(answer) = not_before(begin, starts, Duration::from_millis(now)) {
+        let account = self.accounts.number(&begin.offer.account);
+        let calls = self.calls.entry(account).or_default();
+        if let Some(answer) = not_before(begin, calls, Duration::from_millis(now)) {
             return Err(answer);
         }
         match &begin.budget {

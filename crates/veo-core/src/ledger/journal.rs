@@ -612,7 +612,7 @@ impl Journal {
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
         // Each call under way has room for its outcome, so a full disk does not lose the id of a paid task.
-        let mut under_way = self.book.on_their_way;
+        let mut under_way = self.book.on_their_way.len();
         under_way += usize::from(matches!(event, Event::Begun { .. }));
         let has_ended = short.state.is_some() && state == Some(EntryState::OnItsWay);
         under_way = under_way.saturating_sub(usize::from(has_ended));

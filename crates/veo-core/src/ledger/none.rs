@@ -1,24 +1,32 @@
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
-use crate::limit::SentTimes;
+use crate::limit::RecentCalls;
 use crate::{BoxFuture, Error, ErrorKind};
 
 /// The ledger of a client to which the caller has given none. It observes the limits of accounts, and stores no call.
 #[derive(Debug)]
 pub(crate) struct NoLedger {
     since: Instant,
-    accounts: Mutex<HashMap<String, SentTimes>>,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    accounts: HashMap<String, RecentCalls>,
+    /// The account and the beginning of each call on its way, by its key.
+    on_their_way: HashMap<String, (String, Duration)>,
 }
 
 impl NoLedger {
     pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
-            accounts: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 }
@@ -33,18 +41,34 @@ impl Ledger for NoLedger {
             if begin.budget.is_some() {
                 return no_ledger().await;
             }
+            let account = begin.offer.account;
+            let mut calls = self.calls.lock().await;
             let now = self.since.elapsed();
-            let mut accounts = self.accounts.lock().await;
-            let starts = accounts.entry(begin.offer.account).or_default();
-            Ok(match starts.begin(begin.limit, now) {
-                None => Begun::Yours,
-                Some(pause) => Begun::NotBefore(pause),
-            })
+            let recent = calls.accounts.entry(account.clone()).or_default();
+            if let Some(pause) = recent.pause(begin.limit, now) {
+                return Ok(Begun::NotBefore(pause));
+            }
+            if begin.limit.is_some() {
+                recent.begun(now);
+                calls.on_their_way.insert(begin.want.key, (account, now));
+            }
+            Ok(Begun::Yours)
         })
     }
 
-    fn record<'a>(&'a self, _key: &'a str, _event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
-        no_ledger()
+    /// Counts the end of a call. The returned entry is empty, since no call is stored.
+    fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
+        Box::pin(async move {
+            let Event::Ended { .. } = event else {
+                return no_ledger().await;
+            };
+            let calls = &mut *self.calls.lock().await;
+            if let Some((account, begun)) = calls.on_their_way.remove(key) {
+                let recent = calls.accounts.entry(account).or_default();
+                recent.ended(begun, self.since.elapsed());
+            }
+            Ok(Entry::lost(key, SystemTime::now()))
+        })
     }
 
     fn entry<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {

@@ -16,11 +16,9 @@ use std::time::{Duration, SystemTime};
 use super::{
     Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, Want, Wish, key_reused,
 };
-pub use crate::limit::SentTimes;
-use crate::{Error, ErrorKind, Offer};
-
-/// The longest pause of an account after its provider has refused a call because of too many requests.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+pub use crate::limit::RecentCalls;
+use crate::limit::{LONGEST_CALL, LONGEST_PAUSE};
+use crate::{Error, ErrorKind, Limit, Offer};
 
 /// The amounts that decide whether a budget allows a call, all in the account's credits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -78,10 +76,15 @@ pub fn answer_for_used_key(want: &Want, known: Option<&Entry>) -> Option<Begun> 
     (!is_to_be_sent).then(|| Begun::Known(Box::new(entry.clone())))
 }
 
-/// Returns the answer if the account accepts no call now. `now` counts from the same moment as `starts`.
-pub fn not_before(begin: &Begin, starts: &SentTimes, now: Duration) -> Option<Begun> {
-    let pause = starts.pause(begin.limit, now)?;
+/// Returns the answer if the account accepts no call now. `now` counts from the same moment as `calls`.
+pub fn not_before(begin: &Begin, calls: &RecentCalls, now: Duration) -> Option<Begun> {
+    let pause = calls.pause(begin.limit, now)?;
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
+}
+
+/// Returns the longest time, counted from its beginning, for which a call can count against a limit.
+pub fn counts_for(limit: Limit) -> Duration {
+    LONGEST_CALL.saturating_add(limit.span())
 }
 
 /// Returns the amount that a budget has to set aside for a call. It is none if the price is known from earlier calls.
