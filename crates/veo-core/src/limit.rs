@@ -56,14 +56,13 @@ pub struct RecentCalls {
 impl RecentCalls {
     /// Returns how long to wait before a call may begin, if not at once.
     pub fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
-        // A time that is later than possible comes from a clock that was set back later.
-        let is_possible = |until: &Duration| *until <= now.saturating_add(LONGEST_PAUSE);
-        let mut free = Some(self.not_before)
-            .filter(is_possible)
-            .unwrap_or_default();
+        let mut free = self.not_before;
+        // No pause is that long, so the clock was set back.
+        if free > now.saturating_add(LONGEST_PAUSE) {
+            free = now;
+        }
         if let Some(limit) = limit {
-            let latest = now.saturating_add(LONGEST_CALL);
-            let counted = self.ends.partition_point(|end| *end <= latest);
+            let counted = self.possible(now);
             // One more call may begin as soon as the oldest call that fills the limit does not count any more.
             let oldest = counted
                 .checked_sub(limit.requests.clamp(1, REMEMBERED))
@@ -75,8 +74,10 @@ impl RecentCalls {
         free.checked_sub(now).filter(|pause| !pause.is_zero())
     }
 
-    /// Counts a call that begins. Without an [end](Self::ended) it counts as on its way for 30 seconds.
+    /// Counts a call that begins after those before it. Without an [end](Self::ended) it counts as on its way for 30
+    /// seconds.
     pub fn begun(&mut self, at: Duration) {
+        self.ends.truncate(self.possible(at));
         self.insert(at.saturating_add(LONGEST_CALL));
     }
 
@@ -92,6 +93,13 @@ impl RecentCalls {
     /// Lets no call begin before this time.
     pub fn hold(&mut self, until: Duration) {
         self.not_before = self.not_before.max(until);
+    }
+
+    /// Returns the number of calls that count. After the clock was set back by more than half a minute, the calls from
+    /// before do not count: they would stop all calls until the clock has caught up.
+    fn possible(&self, now: Duration) -> usize {
+        let latest = now.saturating_add(LONGEST_CALL * 2);
+        self.ends.partition_point(|end| *end <= latest)
     }
 
     fn insert(&mut self, end: Duration) {

@@ -39,7 +39,8 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     calls.hold(since(row.try_get(0)?));
     if let Some(limit) = begin.limit {
         let query = "SELECT sent_at, ended_at FROM veo_attempts
-             WHERE account = $1 AND sent_at > clock_timestamp() - make_interval(secs => $2)";
+             WHERE account = $1 AND sent_at > clock_timestamp() - make_interval(secs => $2)
+             ORDER BY sent_at";
         // PostgreSQL has no interval as long as the longest duration.
         let seconds = rules::counts_for(limit).as_secs_f64().min(1e9);
         for row in transaction.query(query, &[account, &seconds]).await? {

@@ -7,6 +7,8 @@
 //!   [`target`], [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state
 //!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that the event was
 //!   written, the ledger returns an error, and nothing is sent.
+//! - For [`not_before`] it counts the last calls of each account in [`RecentCalls`]: when they begin, and when an event
+//!   ends them.
 //! - [`want`](super::Ledger::want) calls [`wanted`], and then looks for another open entry with the same target.
 //! - [`record`](super::Ledger::record) calls [`check`] and [`Event::is_late`], and then [`Entry::apply`].
 //! - An entry on its way whose process has ended is read as [`Unknown`](EntryState::Unknown).
