@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The number of paid requests that an account accepts in a span of time.
@@ -35,8 +36,9 @@ impl Limit {
 
 /// The number of calls that are remembered. No provider allows more requests in a span.
 const REMEMBERED: usize = 1000;
-/// The longest time for which a call counts as on its way. It matters for a call whose process has ended.
-pub(crate) const LONGEST_CALL: Duration = Duration::from_secs(30);
+/// The longest time for which a call counts as on its way. A paid call and a look at the balance before it give up
+/// earlier, so only a call whose process has ended counts for so long.
+const LONGEST_CALL: Duration = Duration::from_secs(180);
 /// The longest pause of an account after its provider has refused a call because of too many requests.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
@@ -45,26 +47,37 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A provider counts a call when the call arrives. That is at some time between the beginning and the end of the call. So
 /// a call counts from its beginning until the [`Limit`]'s span has passed since its end. Then the limit holds for the
 /// arrivals, even if the calls are slow.
+///
+/// The ledger gives the calls in the order in which it stored them. If a call then begins earlier than those before it, the
+/// clock was set back. If it was set back by more than some minutes, the calls and the pause from before do not count:
+/// they would stop all calls until the clock has caught up.
 #[derive(Clone, Debug, Default)]
 pub struct RecentCalls {
     /// The ends of the calls, in their order. The end of a call on its way is the latest time at which it can end.
-    ends: Vec<Duration>,
+    ends: VecDeque<Duration>,
     /// The end of the pause that the provider has asked for.
     not_before: Duration,
 }
 
 impl RecentCalls {
+    /// Returns how many of the last calls of an account can count towards a limit. A ledger needs to give no others.
+    pub fn needed(limit: Limit) -> usize {
+        let spans = LONGEST_CALL.as_nanos() / limit.per.as_nanos().max(1) + 2;
+        let spans = usize::try_from(spans).unwrap_or(REMEMBERED);
+        limit.requests.max(1).saturating_mul(spans).min(REMEMBERED)
+    }
+
     /// Returns how long to wait before a call may begin, if not at once.
     pub fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
-        let mut free = self.not_before;
-        // No pause is that long, so the clock was set back.
-        if free > now.saturating_add(LONGEST_PAUSE) {
-            free = now;
+        let mut free = Duration::ZERO;
+        if !self.is_old_pause(now) {
+            free = self.not_before;
         }
-        if let Some(limit) = limit {
-            let counted = self.possible(now);
+        if let Some(limit) = limit.filter(|_| !self.are_old_calls(now)) {
             // One more call may begin as soon as the oldest call that fills the limit does not count any more.
-            let oldest = counted
+            let oldest = self
+                .ends
+                .len()
                 .checked_sub(limit.requests.clamp(1, REMEMBERED))
                 .and_then(|at| self.ends.get(at));
             // A call on its way ends now at the earliest.
@@ -74,10 +87,14 @@ impl RecentCalls {
         free.checked_sub(now).filter(|pause| !pause.is_zero())
     }
 
-    /// Counts a call that begins after those before it. Without an [end](Self::ended) it counts as on its way for 30
-    /// seconds.
+    /// Counts a call that begins. Without an [end](Self::ended) it counts as on its way for three minutes.
     pub fn begun(&mut self, at: Duration) {
-        self.ends.truncate(self.possible(at));
+        if self.are_old_calls(at) {
+            self.ends.clear();
+        }
+        if self.is_old_pause(at) {
+            self.not_before = Duration::ZERO;
+        }
         self.insert(at.saturating_add(LONGEST_CALL));
     }
 
@@ -87,26 +104,35 @@ impl RecentCalls {
         if let Ok(index) = self.ends.binary_search(&latest) {
             self.ends.remove(index);
         }
+        // The outcome of a call whose process has ended can be written down much later than the call has ended.
         self.insert(at.min(latest));
     }
 
     /// Lets no call begin before this time.
     pub fn hold(&mut self, until: Duration) {
+        if self.is_old_pause(until) {
+            self.not_before = until;
+        }
         self.not_before = self.not_before.max(until);
     }
 
-    /// Returns the number of calls that count. After the clock was set back by more than half a minute, the calls from
-    /// before do not count: they would stop all calls until the clock has caught up.
-    fn possible(&self, now: Duration) -> usize {
-        let latest = now.saturating_add(LONGEST_CALL * 2);
-        self.ends.partition_point(|end| *end <= latest)
+    /// Returns whether the calls are from before the clock was set back.
+    fn are_old_calls(&self, now: Duration) -> bool {
+        // The clock of a machine is often set back by some milliseconds.
+        let possible = now.saturating_add(LONGEST_CALL + Duration::from_secs(10));
+        self.ends.back().is_some_and(|end| *end > possible)
+    }
+
+    /// Returns whether the pause is from before the clock was set back.
+    fn is_old_pause(&self, now: Duration) -> bool {
+        self.not_before > now.saturating_add(LONGEST_PAUSE)
     }
 
     fn insert(&mut self, end: Duration) {
         let index = self.ends.partition_point(|earlier| *earlier <= end);
         self.ends.insert(index, end);
         if self.ends.len() > REMEMBERED {
-            self.ends.remove(0);
+            self.ends.pop_front();
         }
     }
 }

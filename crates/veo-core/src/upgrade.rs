@@ -228,7 +228,7 @@ impl Client {
             want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
-            // An upgrade counts towards the limit only if it is a new task.
+            // An upgrade waits for the limit only if it is a new task.
             limit: provider
                 .upgrades_as_task(reference)
                 .then_some(provider.capabilities().limit)

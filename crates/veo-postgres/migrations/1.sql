@@ -27,11 +27,13 @@ CREATE INDEX veo_entries_open ON veo_entries (id)
 
 -- The paid calls of each entry, in order.
 CREATE TABLE veo_attempts (
+    -- The calls of an account have ids in the order in which they began.
+    id bigint GENERATED ALWAYS AS IDENTITY,
     entry bigint NOT NULL REFERENCES veo_entries,
     number integer NOT NULL,
     account text NOT NULL,
     sent_at timestamptz NOT NULL,
-    -- The end of the call. A limit counts a call until some time after its end.
+    -- The time at which the outcome was first written down. A limit counts a call until some time after it.
     ended_at timestamptz,
     marker text,
     -- All calls of a kind have the same price.
@@ -43,7 +45,7 @@ CREATE TABLE veo_attempts (
     PRIMARY KEY (entry, number)
 );
 
-CREATE INDEX veo_attempts_account ON veo_attempts (account, sent_at);
+CREATE INDEX veo_attempts_account ON veo_attempts (account, id);
 CREATE INDEX veo_attempts_marker ON veo_attempts USING hash (marker);
 CREATE INDEX veo_attempts_budget ON veo_attempts USING hash (budget) WHERE NOT is_rejected;
 

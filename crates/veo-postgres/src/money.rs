@@ -39,11 +39,10 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     calls.hold(since(row.try_get(0)?));
     if let Some(limit) = begin.limit {
         let query = "SELECT sent_at, ended_at FROM veo_attempts
-             WHERE account = $1 AND sent_at > clock_timestamp() - make_interval(secs => $2)
-             ORDER BY sent_at";
-        // PostgreSQL has no interval as long as the longest duration.
-        let seconds = rules::counts_for(limit).as_secs_f64().min(1e9);
-        for row in transaction.query(query, &[account, &seconds]).await? {
+             WHERE account = $1 ORDER BY id DESC LIMIT $2";
+        let needed = i64::try_from(RecentCalls::needed(limit)).unwrap_or(i64::MAX);
+        let rows = transaction.query(query, &[account, &needed]).await?;
+        for row in rows.iter().rev() {
             let begun = since(row.try_get(0)?);
             calls.begun(begun);
             if let Some(ended) = row.try_get::<_, Option<SystemTime>>(1)? {
@@ -122,7 +121,10 @@ pub(crate) async fn hold(
     let upsert = "INSERT INTO veo_accounts AS known
          VALUES ($1, clock_timestamp() + make_interval(secs => $2))
          ON CONFLICT (account) DO UPDATE
-         SET not_before = greatest(known.not_before, clock_timestamp() + make_interval(secs => $2))";
+         SET not_before = greatest(
+             -- No pause is longer, so a later time is of a clock that was set back.
+             least(known.not_before, clock_timestamp() + interval '5 minutes'),
+             clock_timestamp() + make_interval(secs => $2))";
     transaction
         .execute(upsert, &[&account, &pause.as_secs_f64()])
         .await?;

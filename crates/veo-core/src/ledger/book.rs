@@ -343,7 +343,7 @@ impl Book {
                 Some(pause) => calls.hold(at.saturating_add(Duration::from_millis(pause))),
                 None => calls.begun(at),
             }
-            // A line of a whole entry is written after the call has ended.
+            // A line of a whole entry is written after the call has ended, with the time of the entry's first line.
             if short.pause.is_none() && !is_on_its_way {
                 calls.ended(at, at);
             }

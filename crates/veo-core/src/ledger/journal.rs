@@ -74,7 +74,7 @@ const ROOM: u64 = 8 << 10;
 const MOST_ROOM: usize = 256;
 /// The longest line in bytes. Only images of the caller make a line that long, since other texts were cut before.
 const LONGEST: usize = 128 << 20;
-/// The time without a write before the file may be rewritten. It is longer than the span of any limit.
+/// The time without a write before the file may be rewritten. It is longer than the span of the limit of any provider.
 const QUIET: Duration = Duration::from_secs(60);
 /// A file is rewritten when it is opened, if it has two lines for each entry and more than this many lines besides.
 const SPARE_LINES: u64 = 1000;

@@ -18,8 +18,15 @@ pub(crate) struct NoLedger {
 #[derive(Debug, Default)]
 struct Calls {
     accounts: HashMap<String, RecentCalls>,
-    /// The account and the beginning of each call on its way, by its key.
-    on_their_way: HashMap<String, (String, Duration)>,
+    /// The calls on their way. Two of them can have the same key.
+    on_their_way: Vec<BegunCall>,
+}
+
+#[derive(Debug)]
+struct BegunCall {
+    key: String,
+    account: String,
+    at: Duration,
 }
 
 impl NoLedger {
@@ -41,17 +48,19 @@ impl Ledger for NoLedger {
             if begin.budget.is_some() {
                 return no_ledger().await;
             }
-            let account = begin.offer.account;
+            // A call without a limit is an upgrade that starts no task.
+            if begin.limit.is_none() {
+                return Ok(Begun::Yours);
+            }
+            let (key, account) = (begin.want.key, begin.offer.account);
             let mut calls = self.calls.lock().await;
-            let now = self.since.elapsed();
+            let at = self.since.elapsed();
             let recent = calls.accounts.entry(account.clone()).or_default();
-            if let Some(pause) = recent.pause(begin.limit, now) {
+            if let Some(pause) = recent.pause(begin.limit, at) {
                 return Ok(Begun::NotBefore(pause));
             }
-            if begin.limit.is_some() {
-                recent.begun(now);
-                calls.on_their_way.insert(begin.want.key, (account, now));
-            }
+            recent.begun(at);
+            calls.on_their_way.push(BegunCall { key, account, at });
             Ok(Begun::Yours)
         })
     }
@@ -63,9 +72,11 @@ impl Ledger for NoLedger {
                 return no_ledger().await;
             };
             let calls = &mut *self.calls.lock().await;
-            if let Some((account, begun)) = calls.on_their_way.remove(key) {
-                let recent = calls.accounts.entry(account).or_default();
-                recent.ended(begun, self.since.elapsed());
+            let mut begun = calls.on_their_way.iter();
+            if let Some(index) = begun.position(|call| call.key == key) {
+                let call = calls.on_their_way.remove(index);
+                let recent = calls.accounts.entry(call.account).or_default();
+                recent.ended(call.at, self.since.elapsed());
             }
             Ok(Entry::lost(key, SystemTime::now()))
         })

@@ -7,8 +7,8 @@
 //!   [`target`], [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state
 //!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that the event was
 //!   written, the ledger returns an error, and nothing is sent.
-//! - For [`not_before`] it counts the last calls of each account in [`RecentCalls`]: when they begin, and when an event
-//!   ends them.
+//! - For [`not_before`] it counts the last calls of each account in [`RecentCalls`]: that they have begun, that an event
+//!   has ended them (for a call whose process has ended, perhaps a settlement), and the [pause](pause_after) after one.
 //! - [`want`](super::Ledger::want) calls [`wanted`], and then looks for another open entry with the same target.
 //! - [`record`](super::Ledger::record) calls [`check`] and [`Event::is_late`], and then [`Entry::apply`].
 //! - An entry on its way whose process has ended is read as [`Unknown`](EntryState::Unknown).
@@ -18,9 +18,9 @@ use std::time::{Duration, SystemTime};
 use super::{
     Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, Want, Wish, key_reused,
 };
+use crate::limit::LONGEST_PAUSE;
 pub use crate::limit::RecentCalls;
-use crate::limit::{LONGEST_CALL, LONGEST_PAUSE};
-use crate::{Error, ErrorKind, Limit, Offer};
+use crate::{Error, ErrorKind, Offer};
 
 /// The amounts that decide whether a budget allows a call, all in the account's credits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -82,11 +82,6 @@ pub fn answer_for_used_key(want: &Want, known: Option<&Entry>) -> Option<Begun> 
 pub fn not_before(begin: &Begin, calls: &RecentCalls, now: Duration) -> Option<Begun> {
     let pause = calls.pause(begin.limit, now)?;
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
-}
-
-/// Returns the longest time, counted from its beginning, for which a call can count against a limit.
-pub fn counts_for(limit: Limit) -> Duration {
-    LONGEST_CALL.saturating_add(limit.span())
 }
 
 /// Returns the amount that a budget has to set aside for a call. It is none if the price is known from earlier calls.
