@@ -9,7 +9,7 @@ if (($# != 2)); then
 fi
 home=$PWD/target/fuzz
 # No sanitizer is needed, since there is no unsafe code.
-cargo +nightly fuzz build --sanitizer none --target-dir "$home/build"
+RUSTC_WRAPPER=$PWD/scripts/fuzz-rustc.sh cargo +nightly fuzz build --sanitizer none --target-dir "$home/build"
 program=$(find "$home/build" -path '*/release/any' -type f | head -n 1)
 targets=$1
 [[ $1 != all ]] || targets=$("$program")
