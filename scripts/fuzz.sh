@@ -10,9 +10,8 @@ fi
 home=$PWD/target/fuzz
 # No sanitizer is needed, since there is no unsafe code.
 RUSTC_WRAPPER=$PWD/scripts/fuzz-rustc.sh cargo +nightly fuzz build --sanitizer none --target-dir "$home/build"
-program=$(find "$home/build" -path '*/release/any' -type f | head -n 1)
 targets=$1
-[[ $1 != all ]] || targets=$("$program")
+[[ $1 != all ]] || targets=$(basename --suffix=.rs fuzz/src/bin/*.rs)
 
 printf '%-20s %12s %8s %9s\n' target executions 'a second' findings
 for target in $targets; do
@@ -22,7 +21,8 @@ for target in $targets; do
         mp4 | ledger*) longest=16384 ;;
         *) longest=4096 ;;
     esac
-    FUZZ_TARGET=$target FUZZ_SEEDS=$home/seeds/$target "$program" "$home/corpus/$target" "$home/seeds/$target" \
+    program=$(find "$home/build" -path "*/release/$target" -type f | head -n 1)
+    FUZZ_SEEDS=$home/seeds/$target "$program" "$home/corpus/$target" "$home/seeds/$target" \
         -max_total_time="$2" -max_len=$longest -timeout=10 -print_final_stats=1 -verbosity=0 \
         -artifact_prefix="$home/findings/$target/" >"$home/$target.log" 2>&1 || true
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$home/$target.log")

@@ -8,7 +8,7 @@
 
 pub mod targets;
 
-use targets::TARGETS;
+use targets::{TARGETS, target_named};
 
 #[test]
 fn no_seed_and_no_change_of_one_is_a_finding() {
@@ -23,6 +23,25 @@ fn no_seed_and_no_change_of_one_is_a_finding() {
             }
         }
     }
+}
+
+/// `cargo fuzz` knows the programs of `fuzz/`.
+#[test]
+fn each_target_has_a_program_for_the_fuzzer() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/src/bin");
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut programs: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    programs.sort();
+    let programs: Vec<_> = programs
+        .iter()
+        .map(|file| file.file_stem().unwrap())
+        .collect();
+    let mut names: Vec<_> = TARGETS
+        .iter()
+        .map(|target| target_named(target.name).name)
+        .collect();
+    names.sort_unstable();
+    assert_eq!(programs, names);
 }
 
 /// Returns a seed without its second half, without its middle byte, and with another byte in the middle.
