@@ -25,7 +25,7 @@ fn no_seed_and_no_change_of_one_is_a_finding() {
     }
 }
 
-/// `cargo fuzz` knows the programs of `fuzz/`.
+/// `scripts/fuzz.sh` runs the programs of `fuzz/`.
 #[test]
 fn each_target_has_a_program_for_the_fuzzer() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/src/bin");
