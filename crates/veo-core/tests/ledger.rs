@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
-use veo_core::ledger::{Entry, EntryState, FileLedger, Find, Ledger, Which};
+use veo_core::ledger::{Budget, Entry, EntryState, Event, FileLedger, Find, Ledger, Which};
 use veo_core::{
     Access, Client, Downloads, ErrorKind, Job, Kie, Poll, Receipt, Resolution, Step, Submission,
     UniAll, VideoRequest,
@@ -43,6 +43,15 @@ impl Place {
     /// Makes a client with its own ledger, as another process would.
     async fn client(&self) -> Client {
         self.client_with("key").await
+    }
+
+    /// Opens the ledger as another process would, two minutes after the last line was written. A file with newer lines is
+    /// not rewritten, since these count for the limit of the account.
+    async fn reopened_later(&self) -> FileLedger {
+        let options = std::fs::File::options().write(true).open(self.path());
+        let earlier = SystemTime::now() - Duration::from_secs(120);
+        options.unwrap().set_modified(earlier).unwrap();
+        FileLedger::open(self.path()).await.unwrap()
     }
 
     async fn client_with(&self, key: &str) -> Client {
@@ -210,6 +219,39 @@ async fn a_rewritten_ledger_has_the_same_entries() {
     assert_eq!(found.unwrap().key, "done");
 }
 
+/// The balance can fall by more than the known prices of a budget's calls, and the rewritten file still says so.
+#[tokio::test]
+async fn a_rewritten_ledger_keeps_what_a_budget_has_spent() {
+    let place = Place::new().await;
+    let budget = Budget::new("june", "kie", 1000.0).unwrap();
+    let client = place.client().await.with_budget(budget);
+    accepted(client.submit_once("a", &dog()).await);
+    drop(client);
+    let ledger = place.reopened_later().await;
+    let known = ledger.spent("june").await.unwrap();
+    let fall = Event::Fall { credits: 300.0 };
+    ledger.record("june", fall).await.unwrap();
+    let lines = || {
+        std::fs::read_to_string(place.path())
+            .unwrap()
+            .lines()
+            .count()
+    };
+    let before = lines();
+    drop(ledger);
+    for rewrites in 0..2 {
+        let ledger = place.reopened_later().await;
+        ledger.compact().await.unwrap();
+        assert!(lines() < before, "{rewrites}");
+        assert_eq!(
+            ledger.spent("june").await.unwrap(),
+            known + 300.0,
+            "{rewrites}"
+        );
+        assert_eq!(ledger.spent("july").await.unwrap(), 0.0, "{rewrites}");
+    }
+}
+
 /// A link with a signature is stored only until the request with the link was sent.
 #[tokio::test]
 async fn signed_links_are_removed_after_their_request_was_sent() {
@@ -223,18 +265,9 @@ async fn signed_links_are_removed_after_their_request_was_sent() {
         .await
         .unwrap();
     let text = || std::fs::read_to_string(place.path()).unwrap();
-    let reopened = async || {
-        // A file with new lines is not rewritten, since these count for the limit of the account.
-        let file = std::fs::File::options()
-            .write(true)
-            .open(place.path())
-            .unwrap();
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(120))
-            .unwrap();
-        FileLedger::open(place.path()).await.unwrap()
-    };
     drop(client);
-    drop(reopened().await);
+    // The rewritten file still has the link, since the request was not sent.
+    place.reopened_later().await.compact().await.unwrap();
     assert!(text().contains("hidden"));
     let client = place.client().await;
     assert!(matches!(
@@ -254,7 +287,7 @@ async fn signed_links_are_removed_after_their_request_was_sent() {
             .contains("hidden")
     );
     drop(client);
-    let ledger = reopened().await;
+    let ledger = place.reopened_later().await;
     assert!(!text().contains("hidden"));
     assert_eq!(
         ledger.entry("k").await.unwrap().unwrap().state,
