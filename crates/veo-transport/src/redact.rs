@@ -151,6 +151,14 @@ fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
         if rest.starts_with(key) {
             return Some((at, key.len()));
         }
+        let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
+        // JSON escapes no letter with a backslash alone. Without the backslash, a broken reply could become valid JSON.
+        if slashes > 0
+            && first.is_ascii_alphanumeric()
+            && let Some(length) = encoded(&rest[slashes..], key)
+        {
+            return Some((at + slashes, length));
+        }
         if let Some(length) = encoded(rest, key) {
             return Some((at, length));
         }
@@ -236,6 +244,17 @@ mod tests {
                 key = key.key
             );
         }
+    }
+
+    #[test]
+    fn backslashes_before_the_key_stay() {
+        let key = Key::new("sk-0f1e2d3c4b5a6978".into(), true);
+        for slashes in ["", r"\", r"\\", r"\\\"] {
+            let hidden = key.remove_from(&format!("{slashes}sk-0f1e2d3c4b5a6978"));
+            assert_eq!(hidden, format!("{slashes}[key]"));
+        }
+        let key = Key::new("u-0f1e2d3c4b5a69788".into(), true);
+        assert_eq!(key.remove_from(r"\u0075-0f1e2d3c4b5a69788"), "[key]");
     }
 
     #[test]
