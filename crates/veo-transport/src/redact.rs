@@ -151,15 +151,12 @@ fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
         if rest.starts_with(key) {
             return Some((at, key.len()));
         }
-        let slashes = rest.iter().take_while(|byte| **byte == b'\\').count();
-        // JSON escapes no letter with a backslash alone. Without the backslash, a broken reply could become valid JSON.
-        if slashes > 0
-            && first.is_ascii_alphanumeric()
-            && let Some(length) = encoded(&rest[slashes..], key)
-        {
-            return Some((at + slashes, length));
-        }
-        if let Some(length) = encoded(rest, key) {
+        // JSON escapes no letter with a backslash alone. If the backslash before the key were removed with it, a broken
+        // reply could become valid JSON.
+        let is_escaped_letter = first.is_ascii_alphanumeric()
+            && rest.starts_with(b"\\")
+            && encoded_byte(rest, first) == Some(backslashes(rest) + 1);
+        if !is_escaped_letter && let Some(length) = encoded(rest, key) {
             return Some((at, length));
         }
         at += 1;
@@ -181,7 +178,7 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
         (u32::from_str_radix(digits, 16).ok()? == u32::from(byte)).then_some(prefix + digits.len())
     };
     // JSON inside JSON doubles the backslashes.
-    let slashes = text.iter().take(8).take_while(|c| **c == b'\\').count();
+    let slashes = backslashes(text);
     if slashes > 0 {
         let escaped = *text.get(slashes)?;
         if escaped == b'u'
@@ -211,6 +208,11 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
         return (value == u32::from(byte)).then_some(end + 1);
     }
     (text.first() == Some(&byte)).then_some(1)
+}
+
+/// Returns the number of backslashes at the start of a text, up to those of JSON within JSON within JSON.
+fn backslashes(text: &[u8]) -> usize {
+    text.iter().take(8).take_while(|c| **c == b'\\').count()
 }
 
 /// Returns whether a character ends a link: white space, and quotes as in JSON and HTML. Commas and backslashes do not
@@ -253,6 +255,9 @@ mod tests {
             let hidden = key.remove_from(&format!("{slashes}sk-0f1e2d3c4b5a6978"));
             assert_eq!(hidden, format!("{slashes}[key]"));
         }
+        // Each backslash is looked at a few times only, however many there are.
+        let many = "\\".repeat(1 << 20);
+        assert_eq!(key.remove_from(&many), many);
         let key = Key::new("u-0f1e2d3c4b5a69788".into(), true);
         assert_eq!(key.remove_from(r"\u0075-0f1e2d3c4b5a69788"), "[key]");
     }
