@@ -282,6 +282,27 @@ async fn no_wish_is_sent_twice_when_connections_end() {
     assert_eq!(provider.submits(), 20);
 }
 
+/// To a call of an hour ago, the pause would seem to be of a clock that was set back.
+#[tokio::test]
+async fn a_pause_counts_also_after_old_calls() {
+    let Some(setup) = Setup::in_postgres().await else {
+        return;
+    };
+    let client = setup.client().await;
+    accepted(client.submit_once("old", &VideoRequest::text("a")).await);
+    let updates = "UPDATE veo_attempts SET sent_at = sent_at - interval '1 hour', ended_at = ended_at - interval '1 hour';
+         UPDATE veo_accounts SET not_before = clock_timestamp() + interval '1 minute'";
+    let database = setup.database().await;
+    database.batch_execute(updates).await.unwrap();
+    client.want("new", &VideoRequest::text("b")).await.unwrap();
+    let step = client.step("new").await.unwrap();
+    let Step::AgainAfter(pause) = step else {
+        panic!("{step:?}")
+    };
+    assert!(pause > Duration::from_secs(30), "{pause:?}");
+    assert_eq!(setup.sim.submits(), 1);
+}
+
 #[tokio::test]
 async fn zero_characters_are_refused_before_sending() {
     let Some(setup) = Setup::in_postgres().await else {

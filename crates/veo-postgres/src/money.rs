@@ -35,8 +35,8 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     transaction.execute(insert, &[account]).await?;
     let query = "SELECT not_before FROM veo_accounts WHERE account = $1 FOR UPDATE";
     let row = transaction.query_one(query, &[account]).await?;
+    let not_before = since(row.try_get(0)?);
     let mut calls = RecentCalls::default();
-    calls.hold(since(row.try_get(0)?));
     if let Some(limit) = begin.limit {
         let query = "SELECT sent_at, ended_at FROM veo_attempts
              WHERE account = $1 ORDER BY id DESC LIMIT $2";
@@ -50,6 +50,8 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
             }
         }
     }
+    // The pause comes after the calls. To an old call it would seem to be of a clock that was set back.
+    calls.hold(not_before);
     let query = "SELECT now, date_trunc('second', now) FROM clock_timestamp() AS now";
     let row = transaction.query_one(query, &[]).await?;
     Ok(Account {
