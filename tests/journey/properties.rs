@@ -1,4 +1,4 @@
-//! Properties that hold for any text and any bytes.
+//! Properties that hold for any text, any bytes and any calls.
 
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};

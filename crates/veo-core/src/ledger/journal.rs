@@ -592,11 +592,13 @@ impl Journal {
         if short.state == Some(EntryState::OnItsWay) {
             short.owner = Some(self.processes.own_id()?.into());
         }
-        if let Event::Ended { .. } = event {
+        // A pause that the provider has asked for applies to the whole account.
+        if let Event::Ended { .. } = event
+            && short.pause.is_some()
+        {
             let entry = self.entry(key)?;
             let begun = entry.and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
-            // A pause that the provider has asked for applies to the whole account.
-            short.account = short.pause.and(begun).map(Into::into);
+            short.account = begun.map(Into::into);
         }
         if let Some(torn) = self.torn.take() {
             // This event takes the place and the number of the line that was torn off.

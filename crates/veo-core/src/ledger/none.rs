@@ -12,18 +12,18 @@ use crate::{BoxFuture, Error, ErrorKind};
 #[derive(Debug)]
 pub(crate) struct NoLedger {
     since: Instant,
-    calls: Mutex<Calls>,
+    accounts: Mutex<Accounts>,
 }
 
 #[derive(Debug, Default)]
-struct Calls {
-    accounts: HashMap<String, RecentCalls>,
+struct Accounts {
+    recent: HashMap<String, RecentCalls>,
     /// The calls on their way. Two of them can have the same key.
-    on_their_way: Vec<BegunCall>,
+    on_their_way: Vec<OnItsWay>,
 }
 
 #[derive(Debug)]
-struct BegunCall {
+struct OnItsWay {
     key: String,
     account: String,
     at: Duration,
@@ -33,7 +33,7 @@ impl NoLedger {
     pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
-            calls: Mutex::default(),
+            accounts: Mutex::default(),
         }
     }
 }
@@ -53,14 +53,14 @@ impl Ledger for NoLedger {
                 return Ok(Begun::Yours);
             }
             let (key, account) = (begin.want.key, begin.offer.account);
-            let mut calls = self.calls.lock().await;
+            let mut accounts = self.accounts.lock().await;
             let at = self.since.elapsed();
-            let recent = calls.accounts.entry(account.clone()).or_default();
+            let recent = accounts.recent.entry(account.clone()).or_default();
             if let Some(pause) = recent.pause(begin.limit, at) {
                 return Ok(Begun::NotBefore(pause));
             }
             recent.begun(at);
-            calls.on_their_way.push(BegunCall { key, account, at });
+            accounts.on_their_way.push(OnItsWay { key, account, at });
             Ok(Begun::Yours)
         })
     }
@@ -71,11 +71,11 @@ impl Ledger for NoLedger {
             let Event::Ended { .. } = event else {
                 return no_ledger().await;
             };
-            let calls = &mut *self.calls.lock().await;
-            let mut begun = calls.on_their_way.iter();
+            let accounts = &mut *self.accounts.lock().await;
+            let mut begun = accounts.on_their_way.iter();
             if let Some(index) = begun.position(|call| call.key == key) {
-                let call = calls.on_their_way.remove(index);
-                let recent = calls.accounts.entry(call.account).or_default();
+                let call = accounts.on_their_way.remove(index);
+                let recent = accounts.recent.entry(call.account).or_default();
                 recent.ended(call.at, self.since.elapsed());
             }
             Ok(Entry::lost(key, SystemTime::now()))
