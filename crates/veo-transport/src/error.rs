@@ -10,14 +10,12 @@ use crate::{Head, excerpt};
 /// The variants say whether the request may have been charged. After [`InvalidRequest`](Error::InvalidRequest) and
 /// [`NotConnected`](Error::NotConnected) nothing was sent, so nothing was charged. After [`Rejected`](Error::Rejected),
 /// the provider says that it has refused the request. After the other two, the request may have been charged.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<R> {
     /// The request or the configuration is not valid; nothing was sent.
-    #[error("the request is not valid and was not sent: {0}")]
     InvalidRequest(String),
     /// There was no connection; nothing was sent.
-    #[error("there was no connection to {host}{way}, so nothing was sent")]
     NotConnected {
         /// The host of the request.
         host: String,
@@ -27,7 +25,6 @@ pub enum Error<R> {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The request was sent, and no whole reply came back. It may have been accepted and charged.
-    #[error("the request went to {host}, but no whole reply came back")]
     NoReply {
         /// The host of the request.
         host: String,
@@ -37,10 +34,8 @@ pub enum Error<R> {
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The reply is not in the provider's format. The request may have been accepted and charged.
-    #[error(transparent)]
     Unreadable(Box<Unreadable>),
     /// The provider refused.
-    #[error("{0}")]
     Rejected(Box<R>),
 }
 
@@ -54,6 +49,45 @@ pub struct Unreadable {
     pub reason: String,
     /// The whole body.
     pub body: Bytes,
+}
+
+impl<R> Error<R> {
+    /// Makes the error about a request that could not be built.
+    #[doc(hidden)]
+    pub fn unbuildable(error: reqwest::Error) -> Self {
+        Self::InvalidRequest(causes(&error.without_url()))
+    }
+}
+
+impl<R: fmt::Display> fmt::Display for Error<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidRequest(problem) => {
+                write!(f, "the request is not valid and was not sent: {problem}")
+            }
+            Self::NotConnected { host, way, .. } => write!(
+                f,
+                "there was no connection to {host}{way}, so nothing was sent"
+            ),
+            Self::NoReply { host, .. } => write!(
+                f,
+                "the request went to {host}, but no whole reply came back"
+            ),
+            Self::Unreadable(reply) => reply.fmt(f),
+            Self::Rejected(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl<R: fmt::Debug + fmt::Display> StdError for Error<R> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::NotConnected { source, .. } | Self::NoReply { source, .. } => {
+                Some(source.as_ref())
+            }
+            Self::InvalidRequest(_) | Self::Unreadable(_) | Self::Rejected(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Unreadable {
@@ -77,14 +111,6 @@ impl fmt::Display for Unreadable {
 }
 
 impl StdError for Unreadable {}
-
-impl<R> Error<R> {
-    /// Makes the error about a request that could not be built.
-    #[doc(hidden)]
-    pub fn unbuildable(error: reqwest::Error) -> Self {
-        Self::InvalidRequest(causes(&error.without_url()))
-    }
-}
 
 /// Joins an error and its causes in one line.
 pub(crate) fn causes(error: &dyn StdError) -> String {
