@@ -1,4 +1,4 @@
-//! Writes the JSON Schema of a request. This crate uses no other crate of ours, so it runs an example of `veo-core`.
+//! Writes the JSON Schema of a request. This crate uses no other crate of ours, so it runs `veo schema`.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,21 +17,14 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "veo-core",
-            "--example",
-            "schema",
-        ])
+        .args(["run", "--quiet", "--package", "veo-cli", "--", "schema"])
         .current_dir(workspace);
     let output = command
         .output()
         .map_err(|error| format!("cargo cannot be run: {error}"))?;
     if !output.status.success() {
         return Err(format!(
-            "veo-core cannot print its schema:\n{}",
+            "veo cannot print the schema:\n{}",
             String::from_utf8_lossy(&output.stderr)
         ));
     }

@@ -29,8 +29,9 @@
 //! | --- | --- | --- |
 //! | `rustls` | on | https by rustls, with built-in root certificates; it needs no library of the system |
 //! | `native-tls` | off | https by the TLS library of the system; used if both features are on |
+//! | `schemars` | off | the JSON Schema of a [`VideoRequest`], as `schemars::schema_for!(VideoRequest)` |
 //!
-//! If both features are off, only plain http to this machine is possible, as to a simulator.
+//! Without both features for TLS, only plain http to this machine is possible, as to a simulator.
 
 mod client;
 mod download;

@@ -2,7 +2,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Resolution;
@@ -20,9 +19,13 @@ use crate::Resolution;
 /// assert_eq!(job.to_string(), "kie:0f1e2d3c");
 /// # Ok::<(), veo_core::Error>(())
 /// ```
-#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(with = "String")
+)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
 #[non_exhaustive]
 pub struct JobRef {
     /// [`Provider::name`](crate::Provider::name) of the provider.

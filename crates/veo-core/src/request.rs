@@ -3,7 +3,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use veo_transport::without_queries;
@@ -25,9 +24,13 @@ use crate::{JobRef, Resolution};
 /// ```
 ///
 /// The debug text has no queries of links, which can be signatures, and no bytes of images.
-#[derive(Clone, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(description = "A video to make with Veo 3.1.")
+)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "A video to make with Veo 3.1.")]
 #[non_exhaustive]
 pub struct VideoRequest {
     /// A description of what the video shows.
@@ -84,11 +87,15 @@ pub struct VideoRequest {
 /// assert!(matches!(request.input, Input::Image { .. }));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-#[schemars(
-    description = "The input that the video is made from, besides the prompt. A video has one kind of input."
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "The input that the video is made from, besides the prompt. A video has one kind of input."
+    )
 )]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Input {
     /// No input: the prompt alone.
@@ -128,9 +135,13 @@ pub enum Input {
 /// let here = VideoRequest::image("It starts to rain", PathBuf::from("park.png"));
 /// let in_memory = VideoRequest::image("It starts to rain", Image::from(vec![0x89, b'P', b'N', b'G']));
 /// ```
-#[derive(Clone, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(description = "An image.")
+)]
 #[serde(untagged)]
-#[schemars(description = "An image.")]
 #[non_exhaustive]
 pub enum Image {
     /// An http or https URL that the provider can reach.
@@ -144,7 +155,7 @@ pub enum Image {
     Bytes {
         /// The bytes; base64 in JSON.
         #[serde(with = "base64_text")]
-        #[schemars(with = "String")]
+        #[cfg_attr(feature = "schemars", schemars(with = "String"))]
         bytes: Bytes,
     },
 }
@@ -160,11 +171,15 @@ pub enum Image {
 /// let with_uniall = VideoRequest::extension("It finds a stick", Source::url("https://cdn.example.net/dog.mp4"));
 /// # Ok::<(), veo_core::Error>(())
 /// ```
-#[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-#[schemars(
-    description = "The video that an extension continues. kie.ai needs the job and UniAll the URL."
+#[derive(Clone, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "The video that an extension continues. kie.ai needs the job and UniAll the URL."
+    )
 )]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Source {
     /// The job that made the video.
@@ -208,11 +223,15 @@ pub enum Mode {
 /// assert!(Tier::Lite < Tier::Quality);
 /// assert_eq!(Tier::Quality.to_string(), "quality");
 /// ```
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(
+        description = "The quality and the price of a model, from the cheapest to the dearest."
+    )
 )]
 #[serde(rename_all = "snake_case")]
-#[schemars(description = "The quality and the price of a model, from the cheapest to the dearest.")]
 #[non_exhaustive]
 pub enum Tier {
     /// The cheapest.
@@ -231,8 +250,12 @@ pub enum Tier {
 /// let upright = VideoRequest::text("A dog playing in a park").aspect_ratio(AspectRatio::Portrait);
 /// assert_eq!(AspectRatio::Portrait.to_string(), "9:16");
 /// ```
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
-#[schemars(description = "Shape of the picture.")]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(description = "Shape of the picture.")
+)]
 #[non_exhaustive]
 pub enum AspectRatio {
     /// 16 to 9.

@@ -1,7 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +13,12 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(Resolution::P1080.to_string(), "1080p");
 /// assert!(Resolution::P720 < Resolution::K4);
 /// ```
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(description = "Size of the picture, for the landscape shape.")
 )]
-#[schemars(description = "Size of the picture, for the landscape shape.")]
 #[non_exhaustive]
 pub enum Resolution {
     /// 640 by 360.
