@@ -246,9 +246,9 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
              the file to another folder."
         }
         (.., ErrorKind::LedgerDamaged) => {
-            "Each damaged line of the ledger can stand for a paid video. Restore the ledger only from a copy that was made \
-             after the last paid request: with an older copy, later requests could be paid for again. veo wait and veo \
-             jobs use the lines that can be read."
+            return Some(format!(
+                "{DAMAGED_ADVICE} veo wait and veo jobs use the lines that can be read."
+            ));
         }
         (Exit::Unknown, ..) => return Some(settle_advice("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
@@ -337,6 +337,10 @@ pub(crate) fn settle_advice(key: &str, batch: Option<&Path>) -> String {
          task is there: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
     )
 }
+
+/// The advice for a damaged ledger.
+pub(crate) const DAMAGED_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video. Restore the ledger only from a copy \
+    that was made after the last paid request: with an older copy, later requests could be paid for again.";
 
 /// The advice for a line of a batch that is paid for and has no file yet.
 pub(crate) const PAID_LINE_ADVICE: &str =

@@ -25,7 +25,7 @@ use crate::batch::outputs::Outputs;
 use crate::batch::pace::Pace;
 use crate::batch::receipts::Receipts;
 use crate::batch::work::Work;
-use crate::failure::Failure;
+use crate::failure::{DAMAGED_ADVICE, Failure};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::{canonical, check_length, is_dash};
@@ -177,7 +177,7 @@ fn check_file(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Opens the ledger of the batch. Refuses a damaged ledger, since a damaged line can be a paid request.
+/// Opens the ledger of the batch, unless it is damaged.
 async fn open_store(
     file: &Path,
     lines: &[BatchLine],
@@ -195,10 +195,14 @@ async fn open_store(
         names::refuse_second_name(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
     };
+    // A damaged line can be a paid request.
+    let advice = format!(
+        "{DAMAGED_ADVICE} Nothing was sent. veo jobs --batch lists the jobs that can be read, and veo wait continues with them."
+    );
     store
         .fail_if_damaged()
         .await
-        .map_err(|failure| failure.with_next(DAMAGED_BATCH_ADVICE))?;
+        .map_err(|failure| failure.with_next(advice))?;
     if store.is_new().await && !session.is_simulated() {
         output.note(&format!(
             "{} has no ledger yet, so all of its lines are new.",
@@ -245,8 +249,3 @@ async fn capped(
 
 /// The name of the budget in the ledger of a batch.
 const BUDGET: &str = "--max-credits";
-
-/// The advice for a damaged ledger.
-const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger only \
-                       from a copy that was made after the last paid request: with an older copy, later requests could be paid for \
-                       again. veo jobs --batch lists the jobs that can be read, and veo wait continues with them.";
