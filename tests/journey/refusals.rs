@@ -166,3 +166,36 @@ async fn each_known_refusal_and_failure_has_its_kind() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// If all providers refuse, the error is that of the last one. But a refusal of the request says more than a later fault
+/// of an account.
+#[tokio::test]
+async fn the_error_is_the_refusal_that_says_most() {
+    // 400 refuses the request, and 401 the API key.
+    let table = [
+        (400, 400, "uniall", "before that, kie"),
+        (400, 401, "kie", "after that, uniall"),
+        (401, 400, "uniall", "before that, kie"),
+        (401, 401, "uniall", "before that, kie"),
+    ];
+    let (of_kie, of_uniall) = (recorder().await, recorder().await);
+    let access = |server: &MockServer| Access::new(KEY).base_url(server.uri());
+    let client = Client::new(Kie::new(access(&of_kie)).unwrap())
+        .unwrap()
+        .or(UniAll::new(access(&of_uniall)).unwrap());
+    for (first, second, wanted, other) in table {
+        let reply = json!({ "code": first, "msg": "no", "data": null });
+        serve_bytes(&of_kie, first, reply.to_string().into()).await;
+        let reply = json!({ "error": { "message": "no", "code": second } });
+        serve_bytes(&of_uniall, second, reply.to_string().into()).await;
+
+        let Submission::Rejected(error) = client.submit(&VideoRequest::text("A kite")).await else {
+            panic!("{first}, {second}: the request was not rejected")
+        };
+        let shown = error.to_string().to_lowercase();
+        assert!(
+            shown.starts_with(wanted) && shown.contains(&format!("({other}: ")),
+            "{first}, {second}: {shown}"
+        );
+    }
+}

@@ -10,6 +10,7 @@ mod fake_provider;
 mod keys;
 mod postgres;
 mod races;
+mod rules;
 mod setup;
 
 /// Makes a test for a kind of ledger from each behaviour.
