@@ -252,6 +252,30 @@ fn plans(client: &Client) -> String {
     text
 }
 
+/// A request without images of this machine is prepared without a call.
+#[tokio::test]
+async fn a_prepared_request_is_the_plan_with_a_key() {
+    let client = client();
+    for (name, request) in requests() {
+        let plan = client.plan(&request);
+        let is_local = request
+            .images()
+            .iter()
+            .any(|image| !matches!(image, Image::Url(_)));
+        if is_local || plan.offers.is_empty() {
+            continue;
+        }
+        let [first, second] = [
+            client.prepare(&request).await.unwrap(),
+            client.prepare(&request).await.unwrap(),
+        ];
+        assert_eq!(first.offers(), plan.offers, "{name}");
+        assert_eq!(first.refusals(), plan.refusals, "{name}");
+        assert_ne!(first.chosen_key(), second.chosen_key(), "{name}");
+        assert_eq!(first.key("order 17").chosen_key(), "order 17");
+    }
+}
+
 /// The links of a request are checked before anything is paid: they are whole, and a provider can follow them.
 #[test]
 fn a_link_that_no_provider_can_follow_is_refused() {
