@@ -31,6 +31,8 @@ pub(crate) struct FakeProvider {
 pub(crate) enum Answer {
     Lost,
     NoCredits,
+    /// The provider wants no request for a minute.
+    TooManyRequests,
 }
 
 impl FakeProvider {
@@ -120,7 +122,9 @@ impl Provider for FakeProvider {
             drop(self.submit_replies.read().await);
             match answer {
                 Some(Answer::Lost) => Submission::of_error(lost(), offer, SystemTime::now()),
-                _ => Submission::Accepted(Job::new(offer, format!("task{number}"))),
+                Some(Answer::NoCredits) => Submission::Rejected(no_credits()),
+                Some(Answer::TooManyRequests) => Submission::Rejected(too_many_requests()),
+                None => Submission::Accepted(Job::new(offer, format!("task{number}"))),
             }
         })
     }
@@ -145,10 +149,7 @@ impl Provider for FakeProvider {
             sleep(Duration::from_millis(20)).await;
             match answer {
                 Some(Answer::Lost) => Upgrade::Unknown(lost()),
-                _ => Upgrade::Rejected(Error::new(
-                    ErrorKind::InsufficientCredits,
-                    "there are no credits",
-                )),
+                _ => Upgrade::Rejected(no_credits()),
             }
         })
     }
@@ -156,4 +157,13 @@ impl Provider for FakeProvider {
 
 fn lost() -> Error {
     Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")
+}
+
+fn no_credits() -> Error {
+    Error::new(ErrorKind::InsufficientCredits, "there are no credits")
+}
+
+fn too_many_requests() -> Error {
+    let minute = Some(Duration::from_secs(60));
+    Error::new(ErrorKind::RateLimited, "too many requests").with_retry_after(minute)
 }

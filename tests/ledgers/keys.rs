@@ -8,12 +8,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use veo_core::ledger::{Budget, EntryState, Which};
 use veo_core::{
-    Access, Client, Delivery, ErrorKind, Image, Kie, Limit, Notice, Receipt, Resolution,
+    Access, Client, Delivery, ErrorKind, Image, Kie, Limit, Notice, Poll, Receipt, Resolution,
     Settlement, Step, Submission, UniAll, VideoRequest, Webhooks,
 };
 use veo_sim::Fault;
 
-use crate::fake_provider::FakeProvider;
+use crate::fake_provider::{Answer, FakeProvider};
 use crate::setup::{Setup, accepted};
 
 pub(crate) async fn one_key_is_paid_once(setup: Setup) {
@@ -577,6 +577,67 @@ pub(crate) async fn a_slow_call_counts_until_after_its_end(setup: Setup) {
         assert_eq!(fake.submits(), sent + 2);
         assert!(ended.elapsed() >= per, "{:?}", ended.elapsed());
     }
+}
+
+pub(crate) async fn a_pause_is_not_waited_for_if_it_is_too_long(setup: Setup) {
+    let mut fake = FakeProvider::new(&[Answer::TooManyRequests]);
+    fake.limit = Some(Limit::new(100, Duration::from_millis(100)));
+    let impatient = Poll::default().give_up_after(Duration::from_secs(1));
+    let client = fake.client(&setup).await.with_poll(impatient);
+    for words in [
+        "too many requests",
+        "not sent: fake wants no request for another",
+    ] {
+        let sent = tokio::time::timeout(
+            Duration::from_secs(20),
+            client.submit(&VideoRequest::text("A dog")),
+        )
+        .await;
+        let Submission::Rejected(error) = sent.unwrap() else {
+            panic!("the request was not rejected")
+        };
+        assert_eq!(error.kind(), ErrorKind::RateLimited);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(fake.submits(), 1);
+}
+
+/// The price of a call is not known, so all that is left of the budget is set aside for the first call.
+pub(crate) async fn a_call_waits_for_the_budget_as_long_as_for_a_job(setup: Setup) {
+    let fake = FakeProvider::new(&[Answer::NoCredits]);
+    let budget = Budget::new("june", "fake", 100.0).unwrap();
+    let client = async || fake.client(&setup).await.with_budget(budget.clone());
+    let first = client().await;
+    let patient = client().await;
+    let impatient = Poll::default().give_up_after(Duration::from_millis(300));
+    let impatient = client().await.with_poll(impatient);
+
+    let replies = fake.submit_replies.clone().write_owned().await;
+    let first = tokio::spawn(async move { first.submit(&VideoRequest::text("A dog")).await });
+    while fake.submits() == 0 && !first.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn(async move { patient.submit(&VideoRequest::text("A dog")).await });
+    let sent = tokio::time::timeout(
+        Duration::from_secs(20),
+        impatient.submit(&VideoRequest::text("A dog")),
+    )
+    .await;
+    let Submission::Rejected(error) = sent.unwrap() else {
+        panic!("the request was not rejected")
+    };
+    assert_eq!(error.kind(), ErrorKind::OverBudget);
+    let words = "the rest of the budget is set aside for calls under way";
+    assert!(error.to_string().contains(words), "{error}");
+    assert_eq!(fake.submits(), 1);
+
+    drop(replies);
+    assert_eq!(
+        rejected(first.await.unwrap()),
+        ErrorKind::InsufficientCredits
+    );
+    accepted(waiting.await.unwrap());
+    assert_eq!(fake.submits(), 2);
 }
 
 pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(setup: Setup) {

@@ -50,6 +50,8 @@ on_both! {
     keys::a_callback_settles_the_call_of_a_process_that_has_ended
     keys::processes_share_the_limit_of_an_account
     keys::a_slow_call_counts_until_after_its_end
+    keys::a_pause_is_not_waited_for_if_it_is_too_long
+    keys::a_call_waits_for_the_budget_as_long_as_for_a_job
     keys::an_unfinished_question_does_not_block_the_ledger
     races::a_later_refusal_does_not_settle_a_lost_call
     races::a_lost_call_for_4k_is_repeated_once_among_all_processes
