@@ -915,6 +915,23 @@ async fn an_upgrade_does_not_settle_a_request() {
     );
 }
 
+/// The video is paid for, so its job is not lost because of the ledger.
+#[tokio::test]
+async fn a_job_that_is_not_stored_is_returned_with_the_reason() {
+    let fake = FakeKie::new().await;
+    fake.accepts_tasks().await;
+    let client = fake.client(KieForm::Current).await;
+    let client = client.with_ledger(Faulty::Full(fake.ledger().await));
+    let Submission::Accepted(job) = client.submit(&kite()).await else {
+        panic!("the request was not accepted")
+    };
+    let unrecorded = job.unrecorded.unwrap();
+    assert_eq!(
+        (unrecorded.kind(), unrecorded.to_string().as_str()),
+        (ErrorKind::Ledger, "the disk is full")
+    );
+}
+
 /// The error names the task of the upgrade, so that it is not lost.
 #[tokio::test]
 async fn an_upgrade_that_is_not_stored_is_named_in_the_error() {

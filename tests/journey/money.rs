@@ -111,6 +111,7 @@ async fn an_id_longer_than_4_kib_makes_the_outcome_unknown() {
                 Submission::Unknown(unknown) if length == 4097 => {
                     let reply = unknown.error.reply().unwrap_or_default();
                     assert!(reply.contains(member), "the reply is lost: {reply:?}");
+                    assert_eq!(unknown.key, None, "there is no ledger");
                 }
                 other => panic!("{provider} {status} {length}: {}", show(other)),
             }

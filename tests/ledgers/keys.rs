@@ -53,6 +53,26 @@ pub(crate) async fn one_key_is_paid_once(setup: Setup) {
 }
 
 /// The call may be paid for, so no process sends it again.
+pub(crate) async fn a_second_caller_of_a_key_waits_for_the_first(setup: Setup) {
+    let fake = FakeProvider::new(&[]);
+    let (first, second) = (fake.client(&setup).await, fake.client(&setup).await);
+    let submit = |client: Client| async move {
+        let request = VideoRequest::text("A dog");
+        accepted(client.submit_once("order 17", &request).await)
+    };
+    let replies = fake.submit_replies.clone().write_owned().await;
+    let first = tokio::spawn(submit(first));
+    while fake.submits() == 0 && !first.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    let mut second = tokio::spawn(submit(second));
+    let waiting = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    drop(replies);
+    assert_eq!(second.await.unwrap(), first.await.unwrap());
+    assert_eq!(fake.submits(), 1);
+}
+
 pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(setup: Setup) {
     let page = |status| Fault::Reply {
         status,
