@@ -18,6 +18,8 @@ use crate::setup::Setup;
 pub(crate) struct FakeProvider {
     models: Vec<Model>,
     pub(crate) limit: Option<Limit>,
+    /// The credits of the account, which no call changes.
+    pub(crate) balance: Option<f64>,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
     upgrades: Arc<AtomicUsize>,
@@ -45,6 +47,7 @@ impl FakeProvider {
         Self {
             models: vec![model],
             limit: None,
+            balance: None,
             answers: Arc::new(Mutex::new(answers.to_vec())),
             sent: Arc::default(),
             upgrades: Arc::default(),
@@ -110,7 +113,12 @@ impl Provider for FakeProvider {
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = Capabilities::default().upgrades(&[Resolution::K4]);
         capabilities.limit = self.limit;
+        capabilities.credits = self.balance.is_some();
         capabilities
+    }
+
+    fn credits(&self) -> BoxFuture<'_, Result<f64, Error>> {
+        Box::pin(async { Ok(self.balance.unwrap_or_default()) })
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -407,6 +407,12 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(setup: Setup
             "OverBudget"
         ]
     );
+    // Only the first cost is read from the balance. Later calls have that price, and can run at the same time.
+    let ledger = setup.ledger().await;
+    for (key, cost) in [("order 0", Some(price)), ("order 1", None)] {
+        let entry = ledger.entry(key).await.unwrap().unwrap();
+        assert_eq!(entry.attempts[0].credits, cost, "{key}");
+    }
     // The cap applies to all clients that use its name, and to no other account.
     let more = setup.client().await.with_budget(budget(price * 4.0));
     accepted(more.submit_once("one more", &dog()).await);
@@ -435,6 +441,18 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(setup: Setup
             "{cap}"
         );
     }
+}
+
+/// A provider can charge for a call after it has accepted it.
+pub(crate) async fn a_balance_that_has_not_fallen_tells_no_price(setup: Setup) {
+    let mut fake = FakeProvider::new(&[]);
+    fake.balance = Some(100.0);
+    let budget = Budget::new("june", "fake", 100.0).unwrap();
+    let client = fake.client(&setup).await.with_budget(budget);
+    let request = VideoRequest::text("A dog");
+    accepted(client.submit_once("order 17", &request).await);
+    let entry = setup.ledger().await.entry("order 17").await;
+    assert_eq!(entry.unwrap().unwrap().attempts[0].credits, None);
 }
 
 /// The callback address has a marker, which leads to the attempt. Then the client asks about the task of the callback.

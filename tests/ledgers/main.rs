@@ -47,6 +47,7 @@ on_both! {
     keys::a_run_finishes_every_open_entry_but_unknown_ones
     keys::two_open_entries_never_have_the_same_target
     keys::a_budget_caps_all_calls_of_its_name_and_account
+    keys::a_balance_that_has_not_fallen_tells_no_price
     keys::a_callback_with_the_marker_settles_an_unknown_outcome
     keys::a_callback_settles_the_call_of_a_process_that_has_ended
     keys::processes_share_the_limit_of_an_account
