@@ -59,6 +59,7 @@ on_both! {
     races::a_lost_call_for_4k_is_repeated_once_among_all_processes
     races::only_one_process_may_repeat_a_lost_call
     races::a_settlement_is_refused_after_the_wish_was_sent_again
+    races::a_ledger_refuses_the_job_of_another_key
     races::a_video_over_budget_for_an_upgrade_is_handed_on_unchanged
     races::a_budget_is_shared_by_all_processes
     races::numbers_of_a_body_are_stored_exactly

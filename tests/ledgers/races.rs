@@ -1,7 +1,7 @@
 //! Several tasks and processes use one ledger at the same time.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -112,6 +112,29 @@ pub(crate) async fn a_settlement_is_refused_after_the_wish_was_sent_again(setup:
     let _ = settling.await.unwrap();
     let entry = client.entry("order 17").await.unwrap().unwrap();
     assert_eq!(entry.reference(), Some(&job.reference));
+}
+
+/// The client looks first, but another process can store the job in between.
+pub(crate) async fn a_ledger_refuses_the_job_of_another_key(setup: Setup) {
+    let provider = FakeProvider::new(&[]);
+    let client = provider.client(&setup).await;
+    let job = accepted(&client, "first").await.reference;
+    *provider.answers.lock().unwrap() = vec![Answer::Lost];
+    let lost = client.submit_once("second", &dog()).await;
+    assert!(matches!(lost, Submission::Unknown(_)), "{lost:?}");
+    let event = Event::Settled {
+        outcome: Outcome::Accepted {
+            job,
+            task: None,
+            at: SystemTime::now(),
+            refusals: Vec::new(),
+        },
+        attempts: 1,
+    };
+    let ledger = setup.ledger().await;
+    let error = ledger.record("second", event).await.unwrap_err();
+    assert_eq!(error.to_string(), "fake:task1 is the job of first");
+    assert_eq!(setup.state("second").await, EntryState::Unknown);
 }
 
 pub(crate) async fn a_video_over_budget_for_an_upgrade_is_handed_on_unchanged(setup: Setup) {

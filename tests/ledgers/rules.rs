@@ -233,3 +233,42 @@ fn a_settlement_fits_the_entry_that_its_author_saw() {
         assert_eq!(problem, wanted, "{state:?}, {event:?}, {owner:?}");
     }
 }
+
+#[test]
+fn a_late_event_changes_no_entry() {
+    use EntryState::{Accepted, Done, Failed, Finished, OnItsWay, Rejected, Unknown, Wanted};
+    let ended = |task: Option<&str>| Event::Ended {
+        outcome: Outcome::Accepted {
+            job: JobRef::new("kie", "t1"),
+            task: task.map(str::to_owned),
+            at: SystemTime::UNIX_EPOCH,
+            refusals: Vec::new(),
+        },
+    };
+    let error = || Error::new(ErrorKind::Refused, "no");
+    let rejected = Event::Ended {
+        outcome: Outcome::rejected(error()),
+    };
+    let failed = Event::Failed { error: error() };
+    let finished = Event::Finished { credits: None };
+    let table: [(Event, &[EntryState]); 6] = [
+        (ended(None), &[Accepted, Finished, Failed, Done]),
+        // The task of an upgrade is told after the upgrade was accepted.
+        (ended(Some("t2")), &[Finished, Failed, Done]),
+        (rejected, &[Accepted, Finished, Failed, Done]),
+        (
+            finished,
+            &[Wanted, Rejected, OnItsWay, Unknown, Finished, Failed, Done],
+        ),
+        (failed, &[Wanted, Rejected, OnItsWay, Unknown, Failed, Done]),
+        (Event::CalledAgain { calls: 2 }, &[]),
+    ];
+    for (event, late) in table {
+        for state in [
+            Wanted, Rejected, OnItsWay, Unknown, Accepted, Finished, Failed, Done,
+        ] {
+            let is_late = event.is_late(state);
+            assert_eq!(is_late, late.contains(&state), "{event:?} after {state:?}");
+        }
+    }
+}
