@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
-use veo_core::ledger::{Budget, EntryState, Which};
+use veo_core::ledger::{Budget, EntryState, Find, Which};
 use veo_core::{
     Access, Client, Delivery, ErrorKind, Image, Kie, Limit, Notice, Poll, Receipt, Resolution,
     Settlement, Step, Submission, UniAll, VideoRequest, Webhooks,
@@ -71,6 +71,15 @@ pub(crate) async fn a_second_caller_of_a_key_waits_for_the_first(setup: Setup) {
     drop(replies);
     assert_eq!(second.await.unwrap(), first.await.unwrap());
     assert_eq!(fake.submits(), 1);
+}
+
+pub(crate) async fn a_video_that_was_waited_for_is_in_the_ledger(setup: Setup) {
+    let fake = FakeProvider::new(&[]);
+    let client = fake.client(&setup).await;
+    let job = accepted(client.submit(&VideoRequest::text("A dog")).await);
+    client.wait(&job).await.unwrap();
+    let entry = setup.ledger().await.find(Find::Job(&job.reference)).await;
+    assert_eq!(entry.unwrap().unwrap().state, EntryState::Finished);
 }
 
 pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(setup: Setup) {

@@ -28,7 +28,7 @@ fn check_set_aside(offer: &Offer, budget: &Budget, spending: Spending, wanted: &
 }
 
 #[test]
-fn a_call_is_allowed_only_if_the_rest_of_the_budget_pays_for_it() {
+fn a_call_is_allowed_only_if_the_budget_pays_for_it() {
     let offer = offer();
     let budget = Budget::new("all", "kie", 100.0).unwrap();
     let told = budget.clone().price(60.0).unwrap();
