@@ -82,6 +82,23 @@ pub(crate) async fn a_video_that_was_waited_for_is_in_the_ledger(setup: Setup) {
     assert_eq!(entry.unwrap().unwrap().state, EntryState::Finished);
 }
 
+pub(crate) async fn an_entry_is_listed_with_its_job_and_address(setup: Setup) {
+    let client = setup.client().await;
+    let prepared = client.prepare(&dog()).await.unwrap().key("order 17");
+    let job = accepted(client.send(prepared.target("/srv/dog.mp4")).await);
+    let listed = setup.ledger().await.list(Which::All).await.unwrap();
+    let [entry] = &listed[..] else {
+        panic!("{listed:?}")
+    };
+    assert_eq!(
+        (&*entry.key, entry.state),
+        ("order 17", EntryState::Accepted)
+    );
+    assert_eq!(entry.job.as_deref(), Some(&*job.reference.to_string()));
+    assert_eq!(entry.base_url.as_deref(), Some(&*setup.sim.url()));
+    assert_eq!(entry.target.as_deref(), Some("/srv/dog.mp4"));
+}
+
 pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(setup: Setup) {
     let page = |status| Fault::Reply {
         status,

@@ -40,6 +40,7 @@ on_both! {
     keys::one_key_is_paid_once
     keys::a_second_caller_of_a_key_waits_for_the_first
     keys::a_video_that_was_waited_for_is_in_the_ledger
+    keys::an_entry_is_listed_with_its_job_and_address
     keys::a_call_whose_reply_is_lost_is_not_sent_again
     keys::a_wish_is_recognised_by_the_content_of_its_images
     keys::a_rejected_wish_is_sent_again_and_an_unknown_one_is_not
