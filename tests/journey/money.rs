@@ -106,7 +106,7 @@ async fn an_id_longer_than_4_kib_makes_the_outcome_unknown() {
             serve_bytes(&server, status, body.into()).await;
             match client.submit(&VideoRequest::text("A red kite")).await {
                 Submission::Accepted(job) if length == 4096 => {
-                    assert_eq!(job.reference.provider, provider);
+                    assert_eq!(job.reference, JobRef::new(provider, "a".repeat(length)));
                 }
                 Submission::Unknown(unknown) if length == 4097 => {
                     let reply = unknown.error.reply().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use veo_core::{
     AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Limit, Mode,
     Model, Offer, Operation, Poll, Provider, Reason, Resolution, State, Submission, Tier, Upgrade,
@@ -72,6 +72,16 @@ impl FakeProvider {
     /// Returns the number of paid calls for new videos.
     pub(crate) fn submits(&self) -> usize {
         self.sent.lock().unwrap().len()
+    }
+
+    /// Waits until there were this many paid calls for new videos.
+    pub(crate) async fn until_sent(&self, count: usize) {
+        let sent = async {
+            while self.submits() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), sent).await.unwrap();
     }
 
     /// Returns the number of paid calls for upgrades.

@@ -8,8 +8,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use veo_core::ledger::{Budget, EntryState, Find, Which};
 use veo_core::{
-    Access, Client, Delivery, ErrorKind, Image, Kie, Limit, Notice, Poll, Receipt, Resolution,
-    Settlement, Step, Submission, UniAll, VideoRequest, Webhooks,
+    Access, Client, Delivery, Error, ErrorKind, Image, Kie, Limit, Notice, Poll, Receipt,
+    Resolution, Settlement, Step, Submission, UniAll, VideoRequest, Webhooks,
 };
 use veo_sim::Fault;
 
@@ -52,7 +52,6 @@ pub(crate) async fn one_key_is_paid_once(setup: Setup) {
     assert_eq!(setup.sim.submits(), 4);
 }
 
-/// The call may be paid for, so no process sends it again.
 pub(crate) async fn a_second_caller_of_a_key_waits_for_the_first(setup: Setup) {
     let fake = FakeProvider::new(&[]);
     let (first, second) = (fake.client(&setup).await, fake.client(&setup).await);
@@ -62,9 +61,7 @@ pub(crate) async fn a_second_caller_of_a_key_waits_for_the_first(setup: Setup) {
     };
     let replies = fake.submit_replies.clone().write_owned().await;
     let first = tokio::spawn(submit(first));
-    while fake.submits() == 0 && !first.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    fake.until_sent(1).await;
     let mut second = tokio::spawn(submit(second));
     let waiting = tokio::time::timeout(Duration::from_millis(300), &mut second).await;
     assert!(waiting.is_err(), "{waiting:?}");
@@ -99,6 +96,7 @@ pub(crate) async fn an_entry_is_listed_with_its_job_and_address(setup: Setup) {
     assert_eq!(entry.target.as_deref(), Some("/srv/dog.mp4"));
 }
 
+/// The call may be paid for, so no process sends it again.
 pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(setup: Setup) {
     let page = |status| Fault::Reply {
         status,
@@ -628,9 +626,7 @@ pub(crate) async fn a_slow_call_counts_until_after_its_end(setup: Setup) {
         let sent = earlier * 2;
         let replies = fake.submit_replies.clone().write_owned().await;
         let slow = tokio::spawn(async move { slow.submit(&VideoRequest::text("slow")).await });
-        while fake.submits() == sent && !slow.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        fake.until_sent(sent + 1).await;
         let next = tokio::spawn(async move { next.submit(&VideoRequest::text("next")).await });
         tokio::time::sleep(per * 2).await;
         assert_eq!(fake.submits(), sent + 1, "the first call has not ended");
@@ -652,14 +648,7 @@ pub(crate) async fn a_pause_is_not_waited_for_if_it_is_too_long(setup: Setup) {
         "too many requests",
         "not sent: fake wants no request for another",
     ] {
-        let sent = tokio::time::timeout(
-            Duration::from_secs(20),
-            client.submit(&VideoRequest::text("A dog")),
-        )
-        .await;
-        let Submission::Rejected(error) = sent.unwrap() else {
-            panic!("the request was not rejected")
-        };
+        let error = rejected_soon(&client).await;
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert!(error.to_string().contains(words), "{error}");
     }
@@ -678,18 +667,9 @@ pub(crate) async fn a_call_waits_for_the_budget_as_long_as_for_a_job(setup: Setu
 
     let replies = fake.submit_replies.clone().write_owned().await;
     let first = tokio::spawn(async move { first.submit(&VideoRequest::text("A dog")).await });
-    while fake.submits() == 0 && !first.is_finished() {
-        tokio::task::yield_now().await;
-    }
+    fake.until_sent(1).await;
     let waiting = tokio::spawn(async move { patient.submit(&VideoRequest::text("A dog")).await });
-    let sent = tokio::time::timeout(
-        Duration::from_secs(20),
-        impatient.submit(&VideoRequest::text("A dog")),
-    )
-    .await;
-    let Submission::Rejected(error) = sent.unwrap() else {
-        panic!("the request was not rejected")
-    };
+    let error = rejected_soon(&impatient).await;
     assert_eq!(error.kind(), ErrorKind::OverBudget);
     let words = "the rest of the budget is set aside for calls under way";
     assert!(error.to_string().contains(words), "{error}");
@@ -716,6 +696,12 @@ pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(setup: Setu
     }
     let asked = tokio::time::timeout(Duration::from_secs(5), ledger.entry("order 18")).await;
     assert_eq!(asked.unwrap().unwrap(), None);
+}
+
+async fn rejected_soon(client: &Client) -> Error {
+    let request = VideoRequest::text("A dog");
+    let sent = tokio::time::timeout(Duration::from_secs(20), client.submit(&request)).await;
+    rejection(sent.unwrap())
 }
 
 /// A runtime that plays another process, and can end at any time.
@@ -753,8 +739,12 @@ fn dog() -> VideoRequest {
 }
 
 fn rejected(submission: Submission) -> ErrorKind {
+    rejection(submission).kind()
+}
+
+fn rejection(submission: Submission) -> Error {
     match submission {
-        Submission::Rejected(error) => error.kind(),
+        Submission::Rejected(error) => error,
         other => panic!("{other:?}"),
     }
 }

@@ -93,7 +93,7 @@ async fn a_late_outcome_of_a_slow_process_is_stored() {
     let held = provider.submit_replies.write().await;
     let (slow, other) = (provider.client(&setup).await, provider.client(&setup).await);
     let sending = tokio::spawn(async move { accepted(slow.submit_once("k", &dog()).await) });
-    until_sent(&provider, 1).await;
+    provider.until_sent(1).await;
     assert_eq!(setup.state("k").await, EntryState::OnItsWay);
     setup.let_leases_end().await;
     assert_eq!(setup.state("k").await, EntryState::Unknown);
@@ -212,7 +212,7 @@ async fn an_outcome_is_stored_although_the_connection_is_lost() {
         .unwrap()
         .with_ledger(ledger);
     let sending = tokio::spawn(async move { accepted(client.submit_once("k", &dog()).await) });
-    until_sent(&provider, 1).await;
+    provider.until_sent(1).await;
     proxy.loses_a_commit.store(true, Ordering::Relaxed);
     drop(held);
     let job = sending.await.unwrap();
@@ -443,12 +443,6 @@ fn refused() -> Event {
 async fn begin(key: &str) -> Begin {
     let want = Want::new(key, Wish::request(&dog()).await);
     Begin::new(want, FakeProvider::new(&[]).offered(&dog(), json!({})))
-}
-
-async fn until_sent(provider: &FakeProvider, count: usize) {
-    while provider.submits() < count {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// A proxy of the database that can lose the answer to a commit.

@@ -9,10 +9,19 @@ use veo_core::{
     VideoRequest,
 };
 
-/// An offer of kie.ai.
-fn offer() -> Offer {
+fn offer(request: &VideoRequest) -> Offer {
     let client = Client::new(Kie::new(Access::new("key")).unwrap()).unwrap();
-    client.plan(&VideoRequest::text("A kite")).offers.remove(0)
+    client.plan(request).offers.remove(0)
+}
+
+/// The outcome of an accepted call, with the id of the upgrade's own task.
+fn accepted(task: Option<&str>) -> Outcome {
+    Outcome::Accepted {
+        job: JobRef::new("kie", "t1"),
+        task: task.map(str::to_owned),
+        at: SystemTime::UNIX_EPOCH,
+        refusals: Vec::new(),
+    }
 }
 
 /// Checks the answer for a call with this offer: `allowed`, an amount that is set aside, `held` or `over`.
@@ -29,7 +38,7 @@ fn check_set_aside(offer: &Offer, budget: &Budget, spending: Spending, wanted: &
 
 #[test]
 fn a_call_is_allowed_only_if_the_budget_pays_for_it() {
-    let offer = offer();
+    let offer = offer(&VideoRequest::text("A kite"));
     let budget = Budget::new("all", "kie", 100.0).unwrap();
     let told = budget.clone().price(60.0).unwrap();
     let at_most = budget.clone().most(50.0).unwrap();
@@ -146,9 +155,8 @@ fn only_a_refusal_of_too_many_requests_pauses_the_account() {
 
 #[test]
 fn the_kind_of_a_price_has_all_that_the_price_depends_on() {
-    let client = Client::new(Kie::new(Access::new("key")).unwrap()).unwrap();
     let text = || VideoRequest::text("A kite");
-    let kind = |request: VideoRequest| price_kind(&client.plan(&request).offers[0]);
+    let kind = |request: VideoRequest| price_kind(&offer(&request));
     let usual = kind(text());
     for same in [
         VideoRequest::text("A dog"),
@@ -165,7 +173,7 @@ fn the_kind_of_a_price_has_all_that_the_price_depends_on() {
     ] {
         assert_ne!(kind(other.clone()), usual, "{other:?}");
     }
-    let mut offer = offer();
+    let mut offer = offer(&text());
     offer.account = "kie@studio".to_owned();
     assert_eq!(price_kind(&offer), usual.replacen("kie", "kie@studio", 1));
 }
@@ -173,19 +181,14 @@ fn the_kind_of_a_price_has_all_that_the_price_depends_on() {
 #[test]
 fn a_settlement_fits_the_entry_that_its_author_saw() {
     let at = SystemTime::UNIX_EPOCH;
-    let job: JobRef = "kie:t1".parse().unwrap();
-    let accepted = Outcome::Accepted {
-        job,
-        task: None,
-        at,
-        refusals: Vec::new(),
-    };
+    let offer = offer(&VideoRequest::text("A kite"));
+    let accepted = accepted(None);
     let rejected = Outcome::rejected(Error::new(ErrorKind::Refused, "no such task"));
     let entry_in = |state| {
         let event = Event::Begun {
             wish: None,
             target: None,
-            attempt: Box::new(Attempt::new(&offer(), at)),
+            attempt: Box::new(Attempt::new(&offer, at)),
         };
         let mut entry = Entry::first("key", at, event);
         entry.state = state;
@@ -237,13 +240,8 @@ fn a_settlement_fits_the_entry_that_its_author_saw() {
 #[test]
 fn a_late_event_changes_no_entry() {
     use EntryState::{Accepted, Done, Failed, Finished, OnItsWay, Rejected, Unknown, Wanted};
-    let ended = |task: Option<&str>| Event::Ended {
-        outcome: Outcome::Accepted {
-            job: JobRef::new("kie", "t1"),
-            task: task.map(str::to_owned),
-            at: SystemTime::UNIX_EPOCH,
-            refusals: Vec::new(),
-        },
+    let ended = |task| Event::Ended {
+        outcome: accepted(task),
     };
     let error = || Error::new(ErrorKind::Refused, "no");
     let rejected = Event::Ended {
